@@ -1,0 +1,228 @@
+package gateway
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// direction says which way a packet travels: up is towards the broker, down towards the client.
+type direction uint8
+
+const (
+	dirUp direction = iota
+	dirDown
+)
+
+func (d direction) String() string { return directionNames[d] }
+
+// The closed sets of label values that belong to this file. Reasons to end or to reject and the
+// results of a verification have their enums elsewhere and come to NewMetrics as lists.
+var (
+	directionNames = [...]string{dirUp: "up", dirDown: "down"}
+
+	// By Control Packet type, MQTT 5.0 section 2.1.2; 0 is reserved and never counted.
+	packetNames = [16]string{
+		1: "connect", "connack", "publish", "puback", "pubrec", "pubrel", "pubcomp", "subscribe",
+		"suback", "unsubscribe", "unsuback", "pingreq", "pingresp", "disconnect", "auth",
+	}
+
+	versionNames    = []string{"3.1", "3.1.1", "5.0"}
+	operationNames  = []string{"connect", "publish", "subscribe", "will", "deliver"}
+	upstreamResults = []string{upstreamSuccess, upstreamUnreachable, upstreamTimeout, upstreamRefused, upstreamProtocol}
+	policyResults   = []string{policySuccess, policyInvalid, policyUnavailable}
+	watcherReasons  = []string{"connected", "lost", "flush", "deaf"}
+	refusedStatuses = []int{
+		http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound,
+		http.StatusMethodNotAllowed, http.StatusUpgradeRequired, http.StatusTooManyRequests,
+		http.StatusInternalServerError, http.StatusServiceUnavailable,
+	}
+)
+
+// Results of one attempt to reach a broker.
+const (
+	upstreamSuccess     = "success"        // CONNACK with reason 0
+	upstreamUnreachable = "unreachable"    // no TCP or TLS connection
+	upstreamTimeout     = "timeout"        // connected, but no CONNACK in time
+	upstreamRefused     = "refused"        // CONNACK with another reason
+	upstreamProtocol    = "protocol_error" // the broker answered something that is no CONNACK, or hung up
+)
+
+// Results of loading a rule text or what concerns one user.
+const (
+	policySuccess     = "success"
+	policyInvalid     = "invalid"     // the text does not parse; the last good one stays
+	policyUnavailable = "unavailable" // file or Redis cannot be read
+)
+
+// otherLabel counts values that are in no list, so that nothing is lost and no label set grows.
+const otherLabel = "other"
+
+// Metrics holds every metric of the gateway, on a registry of its own. Its methods are safe for
+// concurrent use; all label values are resolved when it is made, so that none of them is looked
+// up by hashing on the data path and all of them are exported at 0 from the start.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	sessions       map[string]prometheus.Gauge
+	sessionsEnded  counters
+	packets        [len(directionNames)][16]prometheus.Counter
+	bytes          [len(directionNames)]prometheus.Counter
+	malformed      [len(directionNames)]prometheus.Counter
+	rejections     map[string]counters // by operation
+	httpRefusals   counters
+	tokens         counters
+	tokenDuration  prometheus.Histogram
+	upstream       counters
+	policyLoads    counters
+	policyLastLoad prometheus.Gauge
+	watcherResets  counters
+	auditLost      prometheus.Counter
+}
+
+// NewMetrics registers all metrics. endReasons, rejectReasons and tokenResults are the whole sets
+// of values that sessionEnded, rejected and tokenVerified will be given; another one counts as "other".
+func NewMetrics(endReasons, rejectReasons, tokenResults []string) *Metrics {
+	r := prometheus.NewRegistry()
+	r.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		collectors.NewBuildInfoCollector(),
+	)
+	m := &Metrics{
+		registry:       r,
+		sessions:       newGauges(r, "topicgate_sessions", "Live sessions by MQTT version.", "version", versionNames),
+		sessionsEnded:  newCounters(r, "topicgate_sessions_ended_total", "Sessions that ended, by reason.", "reason", endReasons),
+		rejections:     make(map[string]counters, len(operationNames)),
+		httpRefusals:   newCounters(r, "topicgate_http_refusals_total", "HTTP requests answered without an upgrade, by status.", "status", statusNames()),
+		tokens:         newCounters(r, "topicgate_token_verifications_total", "Token verifications by result.", "result", tokenResults),
+		upstream:       newCounters(r, "topicgate_upstream_connects_total", "Attempts to connect to a broker, by result.", "result", upstreamResults),
+		policyLoads:    newCounters(r, "topicgate_policy_loads_total", "Loads of policy from file or Redis, by result.", "result", policyResults),
+		watcherResets:  newCounters(r, "topicgate_policy_watcher_resets_total", "Times everything cached from Redis was read again, by reason.", "reason", watcherReasons),
+		tokenDuration:  newHistogram(r, "topicgate_token_verification_duration_seconds", "Time to verify a token, fetched keys included."),
+		policyLastLoad: newGauge(r, "topicgate_policy_last_load_timestamp_seconds", "When policy was last loaded with success; 0: never."),
+		auditLost:      newCounter(r, "topicgate_audit_dropped_total", "Audit events lost to a full queue or a failed sink."),
+	}
+	rejections := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "topicgate_rejections_total",
+		Help: "Operations that were refused, by operation and reason.",
+	}, []string{"operation", "reason"})
+	r.MustRegister(rejections)
+	for _, operation := range slices.Concat(operationNames, []string{otherLabel}) {
+		m.rejections[operation] = resolve(rejections.MustCurryWith(prometheus.Labels{"operation": operation}), rejectReasons)
+	}
+	m.registerTraffic()
+	return m
+}
+
+// registerTraffic makes the counters of the data path.
+func (m *Metrics) registerTraffic() {
+	packets := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "topicgate_packets_total",
+		Help: "MQTT Control Packets read, by direction and packet type.",
+	}, []string{"direction", "packet"})
+	bytes := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "topicgate_bytes_total",
+		Help: "Bytes of the MQTT Control Packets read, by direction.",
+	}, []string{"direction"})
+	malformed := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "topicgate_malformed_packets_total",
+		Help: "Packets that broke the MQTT specification and ended their session, by direction.",
+	}, []string{"direction"})
+	m.registry.MustRegister(packets, bytes, malformed)
+	for d, name := range directionNames {
+		m.bytes[d] = bytes.WithLabelValues(name)
+		m.malformed[d] = malformed.WithLabelValues(name)
+		for t, packet := range packetNames {
+			if packet != "" {
+				m.packets[d][t] = packets.WithLabelValues(name, packet)
+			}
+		}
+	}
+}
+
+// packetCounts is what one pump has read since it last told Metrics. It belongs to that pump
+// alone: plain numbers, so that a packet costs two additions and no cache line is shared.
+type packetCounts struct {
+	packets [16]uint64 // by Control Packet type
+	bytes   uint64
+}
+
+// add counts one whole packet of n bytes.
+func (c *packetCounts) add(packetType uint8, n int) {
+	c.packets[packetType&15]++
+	c.bytes += uint64(n)
+}
+
+// flush moves the counts to m and begins again at 0.
+func (c *packetCounts) flush(m *Metrics, d direction) {
+	m.addPackets(d, &c.packets, c.bytes)
+	c.bytes = 0
+}
+
+// addPackets adds counts, indexed by Control Packet type, and sets them to 0.
+func (m *Metrics) addPackets(d direction, counts *[16]uint64, bytes uint64) {
+	for t, n := range counts {
+		if n != 0 && m.packets[d][t] != nil {
+			m.packets[d][t].Add(float64(n))
+		}
+	}
+	*counts = [16]uint64{}
+	if bytes != 0 {
+		m.bytes[d].Add(float64(bytes))
+	}
+}
+
+// sessionStarted and sessionEnded come in pairs, with the same version ("3.1", "3.1.1" or "5.0").
+func (m *Metrics) sessionStarted(version string) {
+	if g, ok := m.sessions[version]; ok {
+		g.Inc()
+	}
+}
+
+func (m *Metrics) sessionEnded(version, reason string) {
+	if g, ok := m.sessions[version]; ok {
+		g.Dec()
+	}
+	m.sessionsEnded.add(reason, 1)
+}
+
+// rejected counts one refused operation: connect, publish, subscribe, will or deliver.
+func (m *Metrics) rejected(operation, reason string) {
+	byReason, ok := m.rejections[operation]
+	if !ok {
+		byReason = m.rejections[otherLabel]
+	}
+	byReason.add(reason, 1)
+}
+
+func (m *Metrics) tokenVerified(result string, d time.Duration) {
+	m.tokens.add(result, 1)
+	m.tokenDuration.Observe(d.Seconds())
+}
+
+// upstreamConnect counts one attempt; result is one of the upstream constants.
+func (m *Metrics) upstreamConnect(result string) { m.upstream.add(result, 1) }
+
+// policyLoad counts a load that ended at that time; result is one of the policy constants.
+func (m *Metrics) policyLoad(result string, at time.Time) {
+	m.policyLoads.add(result, 1)
+	if result == policySuccess {
+		m.policyLastLoad.Set(float64(at.UnixMilli()) / 1000)
+	}
+}
+
+// watcherReset counts a time when everything cached was read again: connected, lost, flush or deaf.
+func (m *Metrics) watcherReset(reason string) { m.watcherResets.add(reason, 1) }
+
+func (m *Metrics) auditDropped(n int) { m.auditLost.Add(float64(n)) }
+
+// httpRefused counts a request that was answered with an HTTP error instead of an upgrade.
+func (m *Metrics) httpRefused(status int) { m.httpRefusals.add(strconv.Itoa(status), 1) }
+
+// malformedPacket counts bytes that broke the specification; d is the way they travelled.
+func (m *Metrics) malformedPacket(d direction) { m.malformed[d].Inc() }
