@@ -1,0 +1,82 @@
+package config
+
+import (
+	"net/netip"
+	"net/url"
+	"time"
+)
+
+// Prefix begins the name of every variable.
+const Prefix = "TOPICGATE_"
+
+// Config is every setting, checked. It holds secrets only in fields of type Secret, so it may be
+// logged.
+//
+// Tags: env is the variable without Prefix; envDefault its default; doc its meaning, a word in
+// single quotes being code; min and max its bounds; type the type shown where the Go type says
+// too little; required:"true" refuses nothing; empty:"none" keeps an empty value instead of the
+// default; part:"policy" marks what LoadPolicy looks at.
+type Config struct {
+	Listen      string `env:"LISTEN" envDefault:":8083" type:"address" doc:"WebSocket listener"`
+	TLSCertFile string `env:"TLS_CERT_FILE" type:"file" doc:"certificate chain (PEM): serve WSS; reread when the files change"`
+	TLSKeyFile  string `env:"TLS_KEY_FILE" type:"file" doc:"private key (PEM) of the certificate"`
+
+	TLSClientCAFile string     `env:"TLS_CLIENT_CA_FILE" type:"file" doc:"accept client certificates of this CA as an identity (subject CN is the username) from clients that are no browsers; a token, when present, wins"`
+	TLSClientAuth   ClientAuth `env:"TLS_CLIENT_AUTH" envDefault:"optional" type:"optional or require" doc:"'require': no handshake without such a certificate"`
+
+	WSPaths        []string       `env:"WS_PATH" envDefault:"/mqtt" type:"list of paths" doc:"paths that answer a WebSocket upgrade"`
+	AllowedOrigins []string       `env:"ALLOWED_ORIGINS" type:"list of origins" doc:"origins that browsers may connect from, 'https://app.example.com'; empty: same host only; '*': any. No Origin header: not a browser, allowed"`
+	AdminListen    string         `env:"ADMIN_LISTEN" envDefault:"127.0.0.1:9090" type:"address" doc:"listener of '/metrics' (Prometheus), '/healthz', '/readyz' and '/sessions'; they are never on the public one"`
+	TrustedProxies []netip.Prefix `env:"TRUSTED_PROXIES" type:"list of networks" doc:"networks whose X-Forwarded-For or PROXY protocol header is believed"`
+
+	OIDCIssuers       []string      `env:"OIDC_ISSUER" type:"list of URLs" required:"true" doc:"issuers whose tokens are accepted, exactly as in 'iss'"`
+	OIDCAudiences     []string      `env:"OIDC_AUDIENCE" type:"list" required:"true" doc:"one of them must be in 'aud'"`
+	OIDCUsernameClaim string        `env:"OIDC_USERNAME_CLAIM" envDefault:"sub" type:"claim" part:"policy" doc:"claim that is the username, a string; a dotted path reaches into objects"`
+	OIDCRolesClaim    string        `env:"OIDC_ROLES_CLAIM" envDefault:"roles" type:"claim" part:"policy" doc:"claim that holds the roles, 'realm_access.roles' for example: a list of strings, or one string split at spaces"`
+	OIDCClockSkew     time.Duration `env:"OIDC_CLOCK_SKEW" envDefault:"30s" min:"0s" max:"10m" doc:"how far the clocks of issuer and gateway may be apart"`
+	TokenSources      []TokenSource `env:"TOKEN_SOURCES" envDefault:"password,header" type:"list" doc:"the first of these that holds anything is the token, without falling through: 'password' or 'username' of MQTT CONNECT, 'header' (Authorization: Bearer), 'cookie:NAME' (not together with origin '*'; needs an Origin header), 'query:NAME'. MQTT 5 Authentication Method 'OAUTH2-JWT' works always"`
+
+	UpstreamURLs          []url.URL     `env:"UPSTREAM_URLS" envDefault:"tcp://127.0.0.1:1883" type:"list of URLs" doc:"brokers, 'tcp://host:port' or 'tls://host:port': the next one is tried when one cannot be reached; the same client id prefers the same broker"`
+	UpstreamCAFile        string        `env:"UPSTREAM_CA_FILE" type:"file" doc:"CA certificates (PEM) that 'tls://' brokers are checked against, instead of those of the system"`
+	UpstreamCertFile      string        `env:"UPSTREAM_CERT_FILE" type:"file" doc:"client certificate (PEM) shown to 'tls://' brokers"`
+	UpstreamKeyFile       string        `env:"UPSTREAM_KEY_FILE" type:"file" doc:"its private key (PEM)"`
+	UpstreamUsername      string        `env:"UPSTREAM_USERNAME" envDefault:"{username}" type:"template" doc:"username that the broker sees; '{username}' is the verified one"`
+	UpstreamPassword      Secret        `env:"UPSTREAM_PASSWORD" doc:"password that the broker sees; the token never goes upstream"`
+	UpstreamProxyProtocol ProxyProtocol `env:"UPSTREAM_PROXY_PROTOCOL" envDefault:"off" type:"off or v2" doc:"'v2' sends the broker the address of the browser"`
+	ClientID              string        `env:"CLIENT_ID" envDefault:"{username}:{client_id}" type:"template" doc:"Client Identifier that the broker sees, with '{username}' and '{client_id}' once each; '%' and the text around them are percent-encoded in a username, so two users never share an identifier"`
+
+	RedisURL       Secret        `env:"REDIS_URL" envDefault:"redis://127.0.0.1:6379/0" part:"policy" doc:"also 'rediss://'; several addresses separated by commas: Cluster; 'redis-sentinel://HOST:PORT,HOST:PORT/DB#MASTER'; 'none': rules from the policy file alone"`
+	RedisPrefix    string        `env:"REDIS_PREFIX" envDefault:"topicgate:" type:"text" part:"policy" doc:"begins every Redis key"`
+	PolicyFile     string        `env:"POLICY_FILE" type:"file" part:"policy" doc:"rules in a file, merged before those in Redis; reread on SIGHUP"`
+	PolicyStaleMax time.Duration `env:"POLICY_STALE_MAX" envDefault:"30s" min:"1s" max:"24h" part:"policy" doc:"Redis away for longer: everything is denied until it is back"`
+	SubscribeMode  SubscribeMode `env:"SUBSCRIBE_MODE" envDefault:"narrow" type:"narrow or strict" part:"policy" doc:"'narrow': a subscription is cut down to what may be read; 'strict': it is refused unless all of it may be read"`
+	NarrowMax      int           `env:"NARROW_MAX" envDefault:"1000" min:"1" max:"100000" part:"policy" doc:"a subscription that would need more upstream filters than this is made upstream as the client asked for it, and cut at delivery"`
+	DenyPublish    DenyPublish   `env:"DENY_PUBLISH" envDefault:"ack" type:"ack or disconnect" doc:"what a refused PUBLISH gets in MQTT 3.1 and 3.1.1, which have no negative acknowledgement"`
+	UserProperty   string        `env:"USER_PROPERTY" envDefault:"topicgate-user" type:"text" empty:"none" doc:"name of the MQTT 5 User Property that carries the verified username; empty: none"`
+
+	Audit        []AuditSink `env:"AUDIT" envDefault:"stdout,redis" type:"list" doc:"where audit records go: 'stdout', 'redis', or 'none'"`
+	AuditAllowed bool        `env:"AUDIT_ALLOWED" envDefault:"false" doc:"audit accepted operations too"`
+
+	MaxPacketSize         Size    `env:"MAX_PACKET_SIZE" envDefault:"2MiB" min:"1KiB" max:"256MiB" doc:"a larger packet ends its session (MQTT 5: reason 0x95)"`
+	MaxConnections        int     `env:"MAX_CONNECTIONS" envDefault:"0" min:"0" max:"10000000" doc:"0: no limit"`
+	MaxConnectionsPerUser int     `env:"MAX_CONNECTIONS_PER_USER" envDefault:"0" min:"0" max:"10000000" doc:"0: no limit"`
+	MaxSubscriptions      int     `env:"MAX_SUBSCRIPTIONS" envDefault:"0" min:"0" max:"10000000" doc:"subscriptions of one session; 0: no limit"`
+	PublishRate           float64 `env:"PUBLISH_RATE" envDefault:"0" min:"0" max:"10000000" doc:"messages a second for one session; above it the gateway stops reading (back-pressure), it loses nothing; 0: no limit"`
+	PublishBurst          int     `env:"PUBLISH_BURST" envDefault:"0" min:"0" max:"10000000" doc:"messages at once before the rate counts; 0: those of one second"`
+
+	ConnectTimeout time.Duration `env:"CONNECT_TIMEOUT" envDefault:"10s" min:"100ms" max:"10m" doc:"from the upgrade to CONNECT, and from CONNECT to CONNACK"`
+	WriteTimeout   time.Duration `env:"WRITE_TIMEOUT" envDefault:"30s" min:"100ms" max:"10m" doc:"a client that does not read for this long is closed"`
+	DrainTimeout   time.Duration `env:"DRAIN_TIMEOUT" envDefault:"30s" min:"0s" max:"1h" doc:"sessions are closed spread over this time after SIGTERM"`
+
+	LogLevel  LogLevel  `env:"LOG_LEVEL" envDefault:"info" type:"debug, info, warn or error" doc:"log on standard error"`
+	LogFormat LogFormat `env:"LOG_FORMAT" envDefault:"json" type:"json or text" doc:"'text' for people"`
+
+	// Warnings are what is allowed and yet worth a line at start, each with its variable.
+	Warnings Problems `env:"-"`
+
+	given map[string]string // variable without Prefix -> the variable that gave it (itself, or its _FILE form)
+}
+
+// Given reports whether a variable, named without Prefix, was set to something rather than left
+// at its default.
+func (c *Config) Given(name string) bool { return c.given[name] != "" }
