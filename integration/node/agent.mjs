@@ -1,0 +1,80 @@
+// An MQTT.js client that does what a test tells it, the same in Node and in a page.
+//
+// Each command is an object with "op"; the answer is an object. Errors of the client are answers as well:
+// { error: { message, code } }.
+
+const plain = (error) => ({ error: { message: String(error?.message ?? error), code: error?.code } })
+
+const properties = (packet) => {
+  const user = []
+  for (const [name, value] of Object.entries(packet.properties?.userProperties ?? {})) {
+    for (const v of [value].flat()) user.push(`${name}=${v}`)
+  }
+  return user
+}
+
+export function newAgent (mqtt) {
+  const clients = new Map()
+
+  // once waits for whichever of the events comes first.
+  const once = (client, ...events) => new Promise((resolve) => {
+    const listeners = events.map((event) => [event, (...args) => {
+      for (const [e, l] of listeners) client.removeListener(e, l)
+      resolve([event, ...args])
+    }])
+    for (const [event, listener] of listeners) client.on(event, listener)
+  })
+
+  const operations = {
+    // connect answers { connack } or { error }.
+    async connect ({ name, url, options }) {
+      const client = mqtt.connect(url, { reconnectPeriod: 0, connectTimeout: 30000, ...options })
+      const state = { client, messages: [], waiting: [], closed: once(client, 'close'), disconnect: null }
+      clients.set(name, state)
+      client.on('error', () => {}) // told by once below; without a listener Node would end
+      client.on('disconnect', (packet) => { state.disconnect = packet })
+      client.on('message', (topic, payload, packet) => {
+        const m = { topic, payload: payload.toString(), qos: packet.qos, retain: packet.retain, userProperties: properties(packet) }
+        const next = state.waiting.shift()
+        if (next) next(m)
+        else state.messages.push(m)
+      })
+      const [event, value] = await once(client, 'connect', 'error', 'close')
+      if (event === 'connect') return { connack: { code: value.reasonCode ?? value.returnCode, sessionPresent: value.sessionPresent, properties: value.properties ?? {} } }
+      return event === 'error' ? plain(value) : plain('closed')
+    },
+    // subscribe answers the codes of the SUBACK, whatever MQTT.js thinks of them.
+    subscribe ({ name, filters, options }) {
+      return new Promise((resolve) => {
+        clients.get(name).client.subscribe(filters, options ?? { qos: 1 }, (error, granted, packet) => {
+          resolve(packet?.granted ? { granted: packet.granted } : plain(error ?? 'no SUBACK'))
+        })
+      })
+    },
+    async publish ({ name, topic, payload, options }) {
+      try {
+        await clients.get(name).client.publishAsync(topic, payload, options ?? { qos: 1 })
+        return {}
+      } catch (error) {
+        return plain(error)
+      }
+    },
+    // next answers the next message, when it comes.
+    async next ({ name }) {
+      const state = clients.get(name)
+      if (state.messages.length > 0) return state.messages.shift()
+      return new Promise((resolve) => state.waiting.push(resolve))
+    },
+    // closed waits until the connection is closed and answers the DISCONNECT that came before, if one did.
+    async closed ({ name }) {
+      const state = clients.get(name)
+      await state.closed
+      return { disconnect: state.disconnect && { code: state.disconnect.reasonCode } }
+    },
+    async end ({ name, force }) {
+      await clients.get(name).client.endAsync(force ?? false)
+      return {}
+    }
+  }
+  return (command) => operations[command.op](command)
+}
