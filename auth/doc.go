@@ -1,0 +1,51 @@
+// Package auth answers whose token this is, and until when.
+//
+// A [Verifier] knows a fixed list of issuers. A token goes through it like this:
+//
+//	size -> cache -> JWS header (alg, typ, crit) -> issuer by exact comparison ->
+//	aud, exp, nbf, iat, sub -> signature -> username and roles -> Identity
+//
+// The registered claims are looked at before the signature. Whatever they say, a token is only ever
+// refused by them, never accepted; and a token that is expired or meant for somebody else is refused
+// at once, even while its issuer is down, and makes nobody fetch keys. Nothing is taken into an
+// [Identity] before the signature holds.
+//
+// JOSE is go-jose's, OpenID Connect discovery and ID Token verification are go-oidc's. The keys of an
+// issuer are held here, behind go-oidc's KeySet interface, because its RemoteKeySet cannot do what is
+// needed: fetch ahead, keep an interval between fetches, forget a withdrawn key, or say whether its
+// keys were fetched before or after a token arrived.
+//
+// # When keys are fetched
+//
+// [Verifier.Run] fetches discovery document and JWKS of every issuer at start, again every 14 minutes
+// (so that a withdrawn key stops working within 15), and after a failure with a growing pause. If that
+// fails, the keys at hand stay in use without a bound: an issuer that is down never stops those whose
+// key is known. A token that no key at hand verifies causes a fetch too, at most one in 10 s for an
+// issuer, whatever arrives: fetches of Run count, a fetch under way is joined.
+//
+// # Refused or undecided
+//
+// Some clients stop for ever when they are refused, others retry for ever when they are told to come
+// back. So a signature that does not hold is decided like this:
+//
+//   - A fetch that began after the token was first seen did not bring its key: [Refused]. A key is
+//     published before it signs, so asking once more would not help.
+//   - The key that the token names is at hand, fetched within the last 10 s, and the signature is wrong:
+//     [Refused]. Issuers do not give an old name to a new key; should one do so in these seconds, its
+//     clients are refused until the next fetch.
+//   - Otherwise nobody can know yet: [Undecided], "key_unknown" when a fetch was not due,
+//     "issuer_unreachable" when it failed. A rotation that comes right after a flood of bad tokens is
+//     noticed at most 10 s later.
+//
+// When an undecided token was first seen is remembered (for the last 10,000 of them). So a client that
+// retries a worthless token is refused as soon as one fetch, by whomever, came after its first try, and
+// does not have to win the one fetch in 10 s itself. That is all that is remembered of a failure: each
+// attempt is verified anew.
+//
+// An issuer that publishes an empty key set signed nothing: its tokens are undecided, not refused.
+//
+// # What callers must keep
+//
+// Errors and log lines of this package never contain any part of a token, so they may be logged as they
+// are. Claims and Roles of an Identity are shared with the cache: read them, do not change them.
+package auth

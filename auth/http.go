@@ -1,0 +1,78 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+const (
+	// fetchTimeout is the longest that discovery and keys together may take.
+	fetchTimeout = 10 * time.Second
+	// maxResponseBytes bounds a discovery document or JWKS, after decompression. Real ones have a few
+	// kilobytes; at more the fetch fails.
+	maxResponseBytes = 1 << 20
+	maxRedirects     = 3
+)
+
+// guardedClient returns a copy of base that reads bounded answers of status 200 and follows redirects
+// only within the same scheme, host and port: keys come from where the operator, or the issuer's
+// discovery document, says that they are.
+func guardedClient(base *http.Client) *http.Client {
+	client := *base
+	if client.Transport == nil {
+		client.Transport = http.DefaultTransport
+	}
+	client.Transport = guard{client.Transport}
+	client.CheckRedirect = func(req *http.Request, via []*http.Request) error {
+		switch first := via[0].URL; {
+		case req.URL.Scheme != first.Scheme || req.URL.Host != first.Host:
+			return errors.New("redirected to another host")
+		case len(via) > maxRedirects:
+			return errors.New("redirected too often")
+		}
+		return nil
+	}
+	return &client
+}
+
+type guard struct{ next http.RoundTripper }
+
+func (g guard) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := g.next.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	redirect := resp.StatusCode/100 == 3 && resp.Header.Get("Location") != ""
+	if resp.StatusCode != http.StatusOK && !redirect {
+		resp.Body.Close()
+		return nil, fmt.Errorf("answered with status %d", resp.StatusCode)
+	}
+	resp.Body = &boundedBody{ReadCloser: resp.Body, left: maxResponseBytes}
+	return resp, nil
+}
+
+// CloseIdleConnections lets http.Client.CloseIdleConnections through.
+func (g guard) CloseIdleConnections() {
+	if closer, ok := g.next.(interface{ CloseIdleConnections() }); ok {
+		closer.CloseIdleConnections()
+	}
+}
+
+type boundedBody struct {
+	io.ReadCloser
+	left int
+}
+
+func (b *boundedBody) Read(p []byte) (int, error) {
+	if len(p) > b.left+1 {
+		p = p[:b.left+1] // one more than allowed tells a full body from a longer one
+	}
+	n, err := b.ReadCloser.Read(p)
+	if b.left -= n; b.left < 0 {
+		return 0, fmt.Errorf("answer is longer than %d bytes", maxResponseBytes)
+	}
+	return n, err
+}

@@ -1,0 +1,86 @@
+package auth
+
+import (
+	"crypto/x509"
+	"encoding/asn1"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxNameBytes bounds a username, a Subject and a token identifier. A username becomes part of topics,
+// of the Client Identifier and of Redis keys; a real one is far below.
+const maxNameBytes = 1024
+
+// Identity is a verified party. Roles and Claims may be shared: they must not be changed.
+type Identity struct {
+	Issuer   string         // "iss", or the issuer's distinguished name of a certificate
+	Subject  string         // "sub", or the subject's distinguished name of a certificate
+	Username string         // the name used in rules and upstream
+	Roles    []string       // without duplicates, in the token's order
+	Claims   map[string]any // all claims of the token, numbers as json.Number; nil for a certificate
+	TokenID  string         // "jti"; empty when there is none
+
+	// Expiry is when the session must end: "exp" plus clock skew, or a certificate's NotAfter.
+	Expiry time.Time
+	// Certificate says that a client certificate was the proof, not a token.
+	Certificate bool
+}
+
+// FromCertificate makes an Identity of a client certificate: the subject's common name is the username.
+// That the certificate is valid now, for clients, and of the right CA is TLS's to verify; it is not
+// looked at here. The error is a *[Refused].
+func FromCertificate(c *x509.Certificate) (Identity, error) {
+	if c == nil {
+		return Identity{}, refused(ReasonBadCertificate, "there is no certificate")
+	}
+	commonNames := 0
+	for _, attribute := range c.Subject.Names {
+		if attribute.Type.Equal(oidCommonName) {
+			commonNames++
+		}
+	}
+	if commonNames > 1 { // crypto/x509 would quietly take the last
+		return Identity{}, refused(ReasonBadCertificate, "the certificate's subject has several common names")
+	}
+	if c.Subject.CommonName == "" {
+		return Identity{}, refused(ReasonNoUsername, "the certificate's subject has no common name")
+	}
+	if problem := nameProblem(c.Subject.CommonName); problem != "" {
+		return Identity{}, refused(ReasonBadUsername, "the certificate's common name "+problem)
+	}
+	return Identity{
+		Issuer:      c.Issuer.String(),
+		Subject:     c.Subject.String(),
+		Username:    c.Subject.CommonName,
+		Expiry:      c.NotAfter,
+		Certificate: true,
+	}, nil
+}
+
+var oidCommonName = asn1.ObjectIdentifier{2, 5, 4, 3} // X.520, id-at-commonName
+
+// nameProblem says why name may never expand in a rule, or nothing when it may. '+' and '#' would widen a
+// rule (CVE-2017-7650), '/' would add a level, control characters have no place in a topic [MQTT-1.5.4-2].
+func nameProblem(name string) string {
+	switch {
+	case name == "":
+		return "is empty"
+	case len(name) > maxNameBytes:
+		return "is longer than 1024 bytes"
+	case !utf8.ValidString(name):
+		return "is not valid UTF-8"
+	case strings.ContainsAny(name, "+#/"):
+		return "contains '+', '#' or '/'"
+	case strings.ContainsFunc(name, unicode.IsControl):
+		return "contains a control character"
+	case strings.ContainsRune(name, utf8.RuneError):
+		return replacementProblem
+	}
+	return ""
+}
+
+// A JSON string with half a surrogate pair ("\ud800") decodes to U+FFFD: names that differ would become
+// one name.
+const replacementProblem = "contains U+FFFD, which stands for broken characters"

@@ -1,0 +1,279 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+)
+
+const (
+	// fetchInterval is the least time between the start of two fetches that tokens cause.
+	fetchInterval = 10 * time.Second
+	// renewInterval is below the 15 minutes after which a withdrawn key must have stopped working, so
+	// that a slow answer is in by then.
+	renewInterval = 14 * time.Minute
+	// retryMin, doubled up to retryMax, is the pause after a failed renewal.
+	retryMin = time.Second
+	retryMax = 30 * time.Second
+)
+
+// issuer holds the keys of one issuer and decides when to fetch them. It is an oidc.KeySet.
+type issuer struct {
+	// Immutable.
+	name     string // exactly as configured
+	client   *http.Client
+	logger   *slog.Logger
+	verifier *oidc.IDTokenVerifier
+
+	// keys is nil until the first fetch that succeeded; replaced by fetches, loaded for every token.
+	keys atomic.Pointer[keySet]
+	// begun counts fetches; written under mu.
+	begun atomic.Uint64
+
+	// Owned by the fetch under way, of which there is at most one.
+	jwksURL string
+
+	// Guarded by mu.
+	mu        sync.Mutex
+	closed    bool
+	lastBegun time.Time
+	underWay  *fetch
+	asked     bool  // a fetch has ended
+	err       error // of the last fetch that ended
+
+	// ctx ends with the Verifier; fetches counts those under way.
+	ctx     context.Context
+	cancel  context.CancelFunc
+	fetches sync.WaitGroup
+}
+
+// fetch is one round of HTTP requests that any number of callers wait for.
+type fetch struct {
+	done chan struct{} // closed when it has ended
+	err  error         // valid then
+}
+
+func newIssuer(name string, client *http.Client, logger *slog.Logger) *issuer {
+	i := &issuer{name: name, client: client, logger: logger.With("issuer", name)}
+	i.ctx, i.cancel = context.WithCancel(context.Background())
+	i.verifier = oidc.NewVerifier(name, i, oidcConfig)
+	return i
+}
+
+func (i *issuer) generation() uint64 {
+	if set := i.keys.Load(); set != nil {
+		return set.generation
+	}
+	return 0
+}
+
+// VerifySignature decides about the attempt in ctx; package documentation, "Refused or undecided". What
+// it decided is left in the attempt. It is called by go-oidc only.
+func (i *issuer) VerifySignature(ctx context.Context, _ string) ([]byte, error) {
+	a, ok := ctx.Value(attemptKey{}).(*attempt)
+	if !ok {
+		panic("BUG: go-oidc did not pass the context on")
+	}
+	var payload []byte
+	payload, a.err = i.verify(ctx, a)
+	return payload, a.err
+}
+
+// verify goes round at most three times: with the keys at hand, after a fetch that was under way, after
+// one that began later.
+func (i *issuer) verify(ctx context.Context, a *attempt) ([]byte, error) {
+	for {
+		known := false
+		set := i.keys.Load()
+		if set != nil {
+			var payload []byte
+			if payload, known = a.try(set); payload != nil {
+				a.generation = set.generation
+				return payload, nil
+			}
+			if set.number > a.since && len(set.keys) > 0 {
+				return nil, i.refuse(known)
+			}
+		}
+		f, lastErr := i.refresh(false)
+		switch {
+		case f != nil:
+		case lastErr != nil:
+			return nil, &Undecided{Reason: ReasonIssuerDown, Err: lastErr}
+		case known:
+			return nil, i.refuse(known)
+		default:
+			return nil, &Undecided{Reason: ReasonKeyNotYetKnown, Err: errFetchedJustNow}
+		}
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return nil, &Undecided{Reason: ReasonIssuerDown, Err: context.Cause(ctx)}
+		}
+		if f.err != nil {
+			return nil, &Undecided{Reason: ReasonIssuerDown, Err: f.err}
+		}
+	}
+}
+
+var (
+	errFetchedJustNow = errors.New("keys were fetched less than 10s ago")
+	errClosed         = errors.New("verifier is closed")
+)
+
+func (i *issuer) refuse(known bool) error {
+	if known {
+		return refused(ReasonBadSignature, "the signature does not hold")
+	}
+	return refused(ReasonNoSuchKey, "no key that the issuer publishes verifies the signature")
+}
+
+// refresh joins the fetch under way or begins one. Not scheduled, it returns none when the last one began
+// too recently, but the error with which that ended.
+func (i *issuer) refresh(scheduled bool) (*fetch, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.closed {
+		return nil, errClosed
+	}
+	if i.underWay != nil {
+		return i.underWay, nil
+	}
+	now := time.Now()
+	if !scheduled && i.begun.Load() > 0 && now.Sub(i.lastBegun) < fetchInterval {
+		return nil, i.err
+	}
+	i.lastBegun = now
+	number := i.begun.Add(1)
+	f := &fetch{done: make(chan struct{})}
+	i.underWay = f
+	i.fetches.Go(func() {
+		set, skipped, err := i.load(scheduled)
+		i.settle(f, number, set, skipped, err)
+	})
+	return f, nil
+}
+
+// load asks the issuer. Renewals look at the discovery document again, as jwks_uri may move; what tokens
+// cause is one request for the keys.
+func (i *issuer) load(renewal bool) (keys []key, skipped int, err error) {
+	ctx, cancel := context.WithTimeout(i.ctx, fetchTimeout)
+	defer cancel()
+	if i.jwksURL == "" || renewal {
+		jwksURL, err := i.discover(ctx)
+		switch {
+		case err == nil:
+			i.jwksURL = jwksURL
+		case i.jwksURL == "":
+			return nil, 0, fmt.Errorf("discovery failed: %w", brief(err))
+		default: // what was known before may well be right
+			i.logger.Warn("discovery failed", "err", brief(err))
+		}
+	}
+	document, err := i.get(ctx, i.jwksURL)
+	if err == nil {
+		keys, skipped, err = parseKeys(document)
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("keys not fetched: %w", brief(err))
+	}
+	return keys, skipped, nil
+}
+
+// settle stores what the fetch brought and wakes those who wait for it.
+func (i *issuer) settle(f *fetch, number uint64, keys []key, skipped int, err error) {
+	i.mu.Lock()
+	failedBefore := i.asked && i.err != nil
+	changed := false
+	if err == nil {
+		set := &keySet{keys: keys, number: number, generation: 1}
+		old := i.keys.Load()
+		if old != nil {
+			set.generation = old.generation
+		}
+		if changed = old == nil || !sameKeys(old.keys, keys); changed && old != nil {
+			set.generation++
+		}
+		i.keys.Store(set)
+	}
+	i.asked, i.err, i.underWay = true, err, nil
+	f.err = err
+	i.mu.Unlock()
+	close(f.done)
+
+	switch {
+	case err != nil && i.ctx.Err() != nil: // shutting down
+	case err != nil && !failedBefore:
+		i.logger.Warn("issuer keys not fetched", "err", err)
+	case err != nil:
+		i.logger.Debug("issuer keys not fetched", "err", err)
+	case changed && (len(keys) == 0 || skipped > 0):
+		i.logger.Warn("issuer keys changed", "keys", len(keys), "unusable", skipped)
+	case changed:
+		i.logger.Info("issuer keys changed", "keys", len(keys))
+	case failedBefore:
+		i.logger.Info("issuer keys fetched again", "keys", len(keys))
+	}
+}
+
+// run keeps the keys fresh until ctx ends.
+func (i *issuer) run(ctx context.Context) {
+	retry := retryMin
+	for {
+		f, err := i.refresh(true)
+		if err != nil {
+			return
+		}
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return
+		}
+		pause := renewInterval
+		if f.err != nil {
+			pause, retry = retry, min(2*retry, retryMax)
+		} else {
+			retry = retryMin
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// close ends the fetch under way; later ones are not begun.
+func (i *issuer) close() {
+	i.mu.Lock()
+	i.closed = true
+	i.mu.Unlock()
+	i.cancel()
+	i.fetches.Wait()
+	i.client.CloseIdleConnections()
+}
+
+// status says in one line how the issuer is.
+func (i *issuer) status() string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	set := i.keys.Load()
+	switch {
+	case i.err != nil && set != nil:
+		return i.err.Error() + "; the last known keys stay in use"
+	case i.err != nil:
+		return i.err.Error()
+	case set == nil:
+		return "keys not fetched yet"
+	case len(set.keys) == 0:
+		return "the issuer publishes no usable key"
+	}
+	return "ok"
+}

@@ -1,0 +1,155 @@
+package auth
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+const minRSABits = 2048 // RFC 7518 sections 3.3 and 3.5
+
+// key is one public key of an issuer.
+type key struct {
+	id         string // "kid"; empty when the issuer gives none
+	algorithm  string // "alg"; empty: any that fits the key
+	public     crypto.PublicKey
+	thumbprint string // RFC 7638
+}
+
+// fits says whether k may verify a signature of this algorithm. A key that names its algorithm serves
+// for no other (RFC 8725 section 3.1).
+func (k key) fits(algorithm string) bool {
+	if k.algorithm != "" && k.algorithm != algorithm {
+		return false
+	}
+	switch public := k.public.(type) {
+	case *rsa.PublicKey:
+		return strings.HasPrefix(algorithm, "RS") || strings.HasPrefix(algorithm, "PS")
+	case *ecdsa.PublicKey: // RFC 7518 section 3.4: one curve for each
+		switch algorithm {
+		case "ES256":
+			return public.Curve == elliptic.P256()
+		case "ES384":
+			return public.Curve == elliptic.P384()
+		case "ES512":
+			return public.Curve == elliptic.P521()
+		}
+	case ed25519.PublicKey:
+		return algorithm == "EdDSA"
+	}
+	return false
+}
+
+// keySet is what one fetch brought. Immutable.
+type keySet struct {
+	keys []key
+	// number counts the fetches of this issuer that were begun, up to the one that brought this.
+	number uint64
+	// generation changes when, and only when, the set of keys does.
+	generation uint64
+}
+
+// parseKeys reads a JWKS (RFC 7517 section 5). Keys that cannot be used here are skipped, as that
+// section asks for: unknown types and curves, symmetric and private ones, those for encryption.
+func parseKeys(document []byte) (keys []key, skipped int, err error) {
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := json.Unmarshal(document, &set); err != nil {
+		return nil, 0, fmt.Errorf("decode JWKS: %w", err)
+	}
+	if set.Keys == nil {
+		return nil, 0, errors.New("decode JWKS: there is no list of keys")
+	}
+	for _, raw := range set.Keys {
+		k, err := parseKey(raw)
+		if err != nil {
+			skipped++
+			continue
+		}
+		keys = append(keys, k)
+	}
+	return keys, skipped, nil
+}
+
+func parseKey(raw []byte) (key, error) {
+	var jwk jose.JSONWebKey
+	if err := json.Unmarshal(raw, &jwk); err != nil {
+		return key{}, err
+	}
+	switch public := jwk.Key.(type) {
+	case *rsa.PublicKey:
+		if public.N.BitLen() < minRSABits {
+			return key{}, errors.New("RSA key is too short")
+		}
+	case *ecdsa.PublicKey, ed25519.PublicKey:
+	default:
+		return key{}, errors.New("not a public key for signatures")
+	}
+	if jwk.Use != "" && jwk.Use != "sig" {
+		return key{}, errors.New("not a key for signatures")
+	}
+	if jwk.Algorithm != "" && !slices.Contains(algorithmNames, jwk.Algorithm) {
+		return key{}, errors.New("algorithm is not accepted")
+	}
+	thumbprint, err := jwk.Thumbprint(crypto.SHA256)
+	if err != nil {
+		return key{}, err
+	}
+	return key{id: jwk.KeyID, algorithm: jwk.Algorithm, public: jwk.Key, thumbprint: string(thumbprint)}, nil
+}
+
+// sameKeys compares without regard to order.
+func sameKeys(a, b []key) bool {
+	return slices.Equal(fingerprints(a), fingerprints(b))
+}
+
+func fingerprints(keys []key) []string {
+	prints := make([]string, len(keys))
+	for i, k := range keys {
+		prints[i] = fmt.Sprintf("%x %q %q", k.thumbprint, k.algorithm, k.id)
+	}
+	slices.Sort(prints)
+	return slices.Compact(prints)
+}
+
+// attempt is one token on its way through go-oidc to its issuer's keys, and what they said. It travels
+// in the context, as go-oidc passes nothing but the token, and hides the type of errors.
+type attempt struct {
+	jws *jose.JSONWebSignature
+	// since counts the fetches of the issuer's keys that had begun when the token was first seen.
+	since uint64
+
+	generation uint64 // of the keys that verified it
+	err        error  // *Refused or *Undecided
+}
+
+type attemptKey struct{}
+
+// try verifies with the keys of set that may have made the signature: the one that the token names, or
+// all when it names none. known says that the set has the one that it names.
+func (a *attempt) try(set *keySet) (payload []byte, known bool) {
+	header := a.jws.Signatures[0].Protected
+	for _, k := range set.keys {
+		if header.KeyID != "" && header.KeyID != k.id {
+			continue
+		}
+		known = header.KeyID != ""
+		if !k.fits(header.Algorithm) {
+			continue
+		}
+		if payload, err := a.jws.Verify(k.public); err == nil {
+			return payload, true
+		}
+	}
+	return nil, known
+}

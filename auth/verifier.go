@@ -1,0 +1,231 @@
+package auth
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Options of a [Verifier].
+type Options struct {
+	Issuers   []string // at least one; "iss" must be exactly one of them
+	Audiences []string // at least one; "aud" must hold one of them
+
+	// Dotted paths ("realm_access.roles"); a claim of exactly that name comes first. Empty: "sub", "roles".
+	UsernameClaim, RolesClaim string
+
+	ClockSkew time.Duration // by which clocks may differ: exp, nbf and iat are off by up to it
+
+	HTTPClient *http.Client // for its Transport and timeout; nil: the standard one. Redirects are this package's
+	Logger     *slog.Logger // nil: silent
+
+	// Observe is told the result, one of [Results], and the duration of each Verify. It may be nil.
+	Observe func(result string, d time.Duration)
+}
+
+// Verifier turns tokens into identities. Its methods may be called from any goroutine.
+type Verifier struct {
+	// Immutable.
+	issuers       []*issuer
+	byName        map[string]*issuer
+	audiences     map[string]bool
+	usernameClaim string
+	rolesClaim    string
+	skew          time.Duration
+	observe       func(result string, d time.Duration)
+
+	cache   *cache
+	waiting *waiting
+}
+
+// NewVerifier checks the options. It uses no network: issuers may be down.
+func NewVerifier(o Options) (*Verifier, error) {
+	v := &Verifier{
+		byName:        make(map[string]*issuer),
+		audiences:     make(map[string]bool),
+		usernameClaim: o.UsernameClaim,
+		rolesClaim:    o.RolesClaim,
+		skew:          o.ClockSkew,
+		observe:       o.Observe,
+		cache:         newCache(),
+		waiting:       newWaiting(),
+	}
+	if v.usernameClaim == "" {
+		v.usernameClaim = "sub"
+	}
+	if v.rolesClaim == "" {
+		v.rolesClaim = "roles"
+	}
+	if v.observe == nil {
+		v.observe = func(string, time.Duration) {}
+	}
+	logger := o.Logger
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	if o.HTTPClient == nil {
+		transport, ok := http.DefaultTransport.(*http.Transport)
+		if !ok {
+			return nil, errors.New("auth: the default transport was replaced: set HTTPClient")
+		}
+		o.HTTPClient = &http.Client{Transport: transport.Clone()} // own connections, closed by Run
+	}
+	if v.skew < 0 {
+		return nil, errors.New("auth: clock skew is negative")
+	}
+	if len(o.Issuers) == 0 {
+		return nil, errors.New("auth: no issuer")
+	}
+	client := guardedClient(o.HTTPClient)
+	for _, name := range o.Issuers {
+		insecure, err := checkIssuer(name)
+		if err != nil {
+			return nil, fmt.Errorf("auth: %w", err)
+		}
+		if v.byName[name] != nil {
+			return nil, fmt.Errorf("auth: issuer %s is listed twice", name)
+		}
+		if insecure {
+			logger.Warn("issuer without TLS: whoever is between can forge its keys", "issuer", name)
+		}
+		i := newIssuer(name, client, logger)
+		v.issuers = append(v.issuers, i)
+		v.byName[name] = i
+	}
+	for _, audience := range o.Audiences {
+		if audience == "" {
+			return nil, errors.New("auth: an audience is empty")
+		}
+		v.audiences[audience] = true
+	}
+	if len(v.audiences) == 0 { // never "any"
+		return nil, errors.New("auth: no audience")
+	}
+	return v, nil
+}
+
+// Run fetches discovery documents and keys ahead and renews them until ctx ends; it returns nil when
+// everything that the Verifier started has ended. It is called at most once. A Verifier works without
+// it, but then renews keys only when a token needs it; after it, only tokens whose key is known pass.
+func (v *Verifier) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	for _, i := range v.issuers {
+		wg.Go(func() {
+			i.run(ctx)
+			i.close()
+		})
+	}
+	wg.Wait()
+	return nil
+}
+
+// Verify returns whose token this is. The error is a *[Refused] or an *[Undecided], and never contains
+// any part of the token. ctx bounds the wait for an issuer, no more; when it ends the token is undecided.
+func (v *Verifier) Verify(ctx context.Context, token string) (Identity, error) {
+	start := time.Now()
+	identity, cached, err := v.verify(ctx, token, start)
+	v.observe(resultOf(cached, err), time.Since(start))
+	return identity, err
+}
+
+func (v *Verifier) verify(ctx context.Context, token string, now time.Time) (identity Identity, cached bool, err error) {
+	if len(token) > maxTokenBytes {
+		return Identity{}, false, refused(ReasonTooLarge, fmt.Sprintf("%d bytes, more than %d", len(token), maxTokenBytes))
+	}
+	id := sha256.Sum256([]byte(token))
+	if identity, cached = v.cache.get(id, now); cached {
+		return identity, true, nil
+	}
+	p, err := parseToken(token)
+	if err != nil {
+		return Identity{}, false, err
+	}
+	i := v.byName[p.issuer]
+	if i == nil {
+		return Identity{}, false, v.unknownIssuer(p.issuer)
+	}
+	if err := p.check(now, v.audiences, v.skew); err != nil {
+		return Identity{}, false, err
+	}
+	generation, err := v.verifySignature(ctx, id, token, i, p)
+	if err != nil {
+		return Identity{}, false, err
+	}
+	if identity, err = v.identity(p); err != nil {
+		return Identity{}, false, err
+	}
+	v.cache.put(id, &verified{identity: identity, issuer: i, generation: generation, until: p.expires, bytes: len(token)})
+	return identity, false, nil
+}
+
+// verifySignature returns the generation of the issuer's keys that the signature holds with.
+func (v *Verifier) verifySignature(ctx context.Context, id digest, token string, i *issuer, p *parsed) (generation uint64, err error) {
+	a := &attempt{jws: p.jws, since: i.begun.Load()}
+	since, retried := v.waiting.get(id)
+	if retried {
+		a.since = since
+	}
+	_, err = i.verifier.Verify(context.WithValue(ctx, attemptKey{}, a), token)
+	if undecided, ok := a.err.(*Undecided); ok && undecided.Reason == ReasonKeyNotYetKnown {
+		v.waiting.put(id, a.since)
+	} else if retried {
+		v.waiting.remove(id)
+	}
+	switch {
+	case a.err != nil:
+		return 0, a.err
+	case err != nil: // its text may quote the token
+		return 0, refused(ReasonMalformed, "the payload is not that of an OpenID Connect token")
+	}
+	return a.generation, nil
+}
+
+// identity is called only after the signature held.
+func (v *Verifier) identity(p *parsed) (Identity, error) {
+	claims, ok := decodeClaims(p.jws.UnsafePayloadWithoutVerification())
+	if !ok {
+		return Identity{}, refused(ReasonMalformed, "the payload is not a JSON object")
+	}
+	name, err := username(claims, v.usernameClaim)
+	if err != nil {
+		return Identity{}, err
+	}
+	roles, err := roles(claims, v.rolesClaim)
+	if err != nil {
+		return Identity{}, err
+	}
+	return Identity{
+		Issuer:   p.issuer,
+		Subject:  p.subject,
+		Username: name,
+		Roles:    roles,
+		Claims:   claims,
+		TokenID:  p.tokenID,
+		Expiry:   p.expires.Add(v.skew),
+	}, nil
+}
+
+// unknownIssuer names the most frequent mistake without naming what the token holds.
+func (v *Verifier) unknownIssuer(name string) error {
+	for _, i := range v.issuers {
+		if strings.TrimSuffix(i.name, "/") == strings.TrimSuffix(name, "/") {
+			return refused(ReasonUnknownIssuer, "iss differs from "+i.name+" by a slash at its end")
+		}
+	}
+	return refused(ReasonUnknownIssuer, "iss is not one of the accepted issuers")
+}
+
+// Status says for each issuer "ok", or what is wrong.
+func (v *Verifier) Status() map[string]string {
+	status := make(map[string]string, len(v.issuers))
+	for _, i := range v.issuers {
+		status[i.name] = i.status()
+	}
+	return status
+}
