@@ -1,48 +1,138 @@
 package policy
 
-// Set holds the values of one {set}.
-type Set map[string]struct{}
+import "bytes"
 
-// Principal is one verified party.
-type Principal struct {
-	Username string
-	ClientID string // as the client sent it
-	Roles    []string
-	Claims   map[string]any
-	Issuer   string
-	TokenID  string
+// ReasonUnavailable is the Reason of a Decision that was made without rules,
+// since they could not be had.
+const ReasonUnavailable = "policy_unavailable"
+
+// Access is what one principal may do. It is immutable and may be used by any
+// number of goroutines. A nil Access allows nothing.
+type Access struct {
+	principal Principal
+	sets      map[string]Set
+	views     []view
+	depth     int    // of the deepest trie
+	denies    bool   // some rule does
+	reason    string // not empty: no rule is asked
+}
+
+// view is one scope as one principal sees it.
+type view struct {
+	*scope
+	title  string // "everybody", "user" or "role"
+	rules  *Ruleset
+	values []meaning // by part.ref
+	order  int       // of the ruleset
 }
 
 // Decision is the answer to one question.
 type Decision struct {
 	Allowed bool
-	Rule    *Rule  // that decided; nil when no rule matched
-	Reason  string // "" or why no rule was asked, e.g. "policy_unavailable"
+	Rule    *Rule  // the line that decided; nil: no rule matched
+	Reason  string // "", or why no rule was asked: ReasonUnavailable
 }
 
-// Access answers for one principal.
-type Access struct{ reason string }
+// NothingAllowed denies everything for want of rules: fail closed.
+func NothingAllowed() *Access { return &Access{reason: ReasonUnavailable} }
 
-type level struct{}
+// Publish says whether a message may be published to topicName, which is a valid
+// Topic Name. It does not allocate; its cost grows neither with the number of
+// rules beside the topic nor with the size of sets nor with the topic's levels.
+func (a *Access) Publish(topicName []byte) Decision { return a.decide(topicName, writing) }
 
-// Ruleset is one parsed text.
-type Ruleset struct{}
+// Receive says whether a message of topicName may be delivered; otherwise it is
+// as Publish.
+func (a *Access) Receive(topicName []byte) Decision { return a.decide(topicName, reading) }
 
-func Parse(source, text string) (*Ruleset, error)                        { return &Ruleset{}, nil }
-func ParseLines(source string, lines []string) (*Ruleset, Problems)      { return &Ruleset{}, nil }
-func (r *Ruleset) Warnings() Problems                                    { return nil }
-func (r *Ruleset) SetNames() []string                                    { return nil }
-func NewSet(members []string) (set Set, skipped []string)                { return nil, nil }
-func NewAccess(p Principal, sets map[string]Set, rs ...*Ruleset) *Access { return &Access{} }
-func NothingAllowed() *Access                                            { return &Access{} }
-func (a *Access) Publish(topicName []byte) Decision                      { return Decision{} }
-func (a *Access) Receive(topicName []byte) Decision                      { return Decision{} }
-func (a *Access) Subscribe(topicFilter string) Decision                  { return Decision{} }
-func (a *Access) Narrow(topicFilter string, max int) (filters []string, complete bool) {
-	return nil, true
+func (a *Access) decide(topicName []byte, op operation) Decision {
+	if a == nil || a.reason != "" {
+		return Decision{Reason: ReasonUnavailable}
+	}
+	w := walk{op: op}
+	w.run(a, topicName)
+	if w.denied != nil {
+		return Decision{Rule: w.denied}
+	}
+	return Decision{Allowed: w.allowed != nil, Rule: w.allowed}
 }
 
-// Explanation tells how a decision came about.
-type Explanation struct{ Decision Decision }
+// walk looks for the rules that match one topic. It visits a node at most once,
+// unless a level can be made up from two sets in several ways.
+//
+// A level "+" of the topic stands for any level at all: only wildcards match it,
+// as they do all its values. So a topic with "+" in it asks about a whole filter.
+type walk struct {
+	op     operation
+	values []meaning
+	order  int // of the ruleset looked at
+	chosen bindings
 
-func (a *Access) Explain(op string, topic string) Explanation { return Explanation{} }
+	allowed, denied           *Rule // the first in order of source
+	allowedOrder, deniedOrder int
+}
+
+func (w *walk) run(a *Access, topic []byte) {
+	if len(topic) == 0 {
+		return // [MQTT-4.7.3-1]
+	}
+	for i := range a.views {
+		v := &a.views[i]
+		w.values, w.order = v.values, v.order
+		if topic[0] != '$' {
+			w.visit(&v.root, topic, true)
+			continue
+		}
+		// [MQTT-4.7.2-1], and more: placeholders do not reach it either.
+		name, rest, more := cutLevel(topic)
+		if child := v.root.literals[string(name)]; child != nil {
+			w.visit(child, rest, more)
+		}
+	}
+}
+
+// visit goes on with rest at n, unless the topic has ended: more is false then.
+func (w *walk) visit(n *node, rest []byte, more bool) {
+	w.take(&n.below)
+	if !more {
+		w.take(&n.here)
+		return
+	}
+	name, rest, more := cutLevel(rest)
+	if n.plus != nil {
+		w.visit(n.plus, rest, more)
+	}
+	if len(name) == 1 && name[0] == '+' {
+		return
+	}
+	if len(name) <= n.longest {
+		if child := n.literals[string(name)]; child != nil {
+			w.visit(child, rest, more)
+		}
+	}
+	for i := range n.edges {
+		e := &n.edges[i]
+		expand(e.level.parts, name, w.values, &w.chosen, func() { w.visit(e.child, rest, more) })
+	}
+}
+
+func (w *walk) take(o *outcome) {
+	if r := o[w.op]; r != nil && before(r, w.order, w.allowed, w.allowedOrder) {
+		w.allowed, w.allowedOrder = r, w.order
+	}
+	if r := o[denying]; r != nil && before(r, w.order, w.denied, w.deniedOrder) {
+		w.denied, w.deniedOrder = r, w.order
+	}
+}
+
+// before says whether r comes before the rule found so far, or is the first.
+func before(r *Rule, order int, found *Rule, foundOrder int) bool {
+	return found == nil || order < foundOrder || order == foundOrder && r.order < found.order
+}
+
+func cutLevel(topic []byte) (name, rest []byte, more bool) {
+	if i := bytes.IndexByte(topic, '/'); i >= 0 {
+		return topic[:i], topic[i+1:], true
+	}
+	return topic, nil, false
+}

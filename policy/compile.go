@@ -1,0 +1,193 @@
+package policy
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Ruleset is one text of rules, compiled. It is immutable, knows no principal
+// and is shared by all sessions.
+type Ruleset struct {
+	everybody scope
+	users     map[string]*scope
+	roles     map[string]*scope
+
+	refs     []ref // every placeholder of the text, once
+	warnings Problems
+}
+
+// Warnings are the lines that are valid but mean less, or more, than they seem to.
+func (r *Ruleset) Warnings() Problems { return slices.Clone(r.warnings) }
+
+// SetNames are the names of all {set} placeholders, sorted: topicgate:user:<username>:<name>
+// holds their values.
+func (r *Ruleset) SetNames() []string {
+	var names []string
+	for _, ref := range r.refs {
+		if ref.kind == refSet {
+			names = append(names, ref.name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Len is the number of rules that have an effect.
+func (r *Ruleset) Len() int {
+	n := len(r.everybody.rules)
+	for _, s := range r.users {
+		n += len(s.rules)
+	}
+	for _, s := range r.roles {
+		n += len(s.rules)
+	}
+	return n
+}
+
+// scope holds the rules for everybody, of one user or of one role: in the order
+// of their lines, and as a trie.
+type scope struct {
+	rules  []*Rule
+	root   node
+	depth  int // of the deepest node
+	denies bool
+}
+
+// node stands for the levels on the way to it.
+type node struct {
+	literals map[string]*node
+	names    []string // of the literals, sorted; for enumeration
+	longest  int      // bytes in the longest name: what is longer need not be hashed
+	plus     *node
+	edges    []edge  // levels with placeholders, each text once
+	here     outcome // of the rules that end here
+	below    outcome // of the rules that go on with '#': this level and all below
+}
+
+type edge struct {
+	level level
+	child *node
+}
+
+// operation is what is asked for; it indexes outcome.
+type operation uint8
+
+const (
+	reading operation = iota
+	writing
+	denying
+)
+
+// outcome is, for each operation, the first rule that allows (or denies) it.
+type outcome [3]*Rule
+
+// add puts r into the trie. The rule that made it superfluous is returned, if any.
+func (s *scope) add(r *Rule) (same *Rule) {
+	s.rules = append(s.rules, r)
+	n, at := &s.root, (*outcome)(nil)
+	depth := 0
+	for _, l := range r.levels {
+		if l.text == "#" {
+			at = &n.below
+			break
+		}
+		n = n.child(l)
+		at = &n.here
+		depth++
+	}
+	s.depth = max(s.depth, depth)
+	s.denies = s.denies || r.access == deny
+
+	fresh := false
+	for op, bit := range [...]access{reading: read, writing: write, denying: deny} {
+		switch {
+		case r.access&bit == 0:
+		case at[op] == nil:
+			at[op], fresh = r, true
+		default:
+			same = at[op]
+		}
+	}
+	if fresh {
+		return nil
+	}
+	return same
+}
+
+// child is the node one level below n, made when it is missing.
+func (n *node) child(l level) *node {
+	switch {
+	case l.text == "+":
+		if n.plus == nil {
+			n.plus = &node{}
+		}
+		return n.plus
+	case l.parts != nil:
+		for i := range n.edges {
+			if n.edges[i].level.text == l.text {
+				return n.edges[i].child
+			}
+		}
+		n.edges = append(n.edges, edge{level: l, child: &node{}})
+		return n.edges[len(n.edges)-1].child
+	}
+	child := n.literals[l.text]
+	if child == nil {
+		child = &node{}
+		if n.literals == nil {
+			n.literals = make(map[string]*node)
+		}
+		n.literals[l.text] = child
+		n.longest = max(n.longest, len(l.text))
+	}
+	return child
+}
+
+// seal finishes the trie below n for readers.
+func (n *node) seal() {
+	n.names = slices.Sorted(maps.Keys(n.literals))
+	for _, child := range n.literals {
+		child.seal()
+	}
+	if n.plus != nil {
+		n.plus.seal()
+	}
+	for _, e := range n.edges {
+		e.child.seal()
+	}
+}
+
+// deniedBy finds a rule that denies all that the levels of an allowing rule can
+// ever match, whatever the placeholders stand for: a level is covered by '+' or
+// by the same text. first is true at the root, where wildcards do not reach '$'.
+func (n *node) deniedBy(levels []level, first bool) *Rule {
+	dollar := first && levels[0].parts == nil && strings.HasPrefix(levels[0].text, "$")
+	if r := n.below[denying]; r != nil && !dollar {
+		return r
+	}
+	if len(levels) == 0 {
+		return n.here[denying]
+	}
+	l := levels[0]
+	if l.text == "#" {
+		return nil // covered by '#' alone
+	}
+	if n.plus != nil && !dollar {
+		if r := n.plus.deniedBy(levels[1:], false); r != nil {
+			return r
+		}
+	}
+	if l.parts != nil {
+		for _, e := range n.edges {
+			if e.level.text == l.text {
+				return e.child.deniedBy(levels[1:], false)
+			}
+		}
+		return nil
+	}
+	if child := n.literals[l.text]; child != nil && l.text != "+" {
+		return child.deniedBy(levels[1:], false)
+	}
+	return nil
+}
