@@ -4,7 +4,11 @@ import { chromium } from 'playwright-core'
 import { answer, say } from './lines.mjs'
 
 const { executable, args } = JSON.parse(process.argv[2])
-const browser = await chromium.launch({ executablePath: executable, args, headless: true })
+const browser = await chromium.launch({ executablePath: executable, args, headless: true, handleSIGTERM: false })
+process.on('SIGTERM', async () => {
+  await browser.close()
+  process.exit(0)
+})
 const context = await browser.newContext()
 // Only this machine: the provider's development pages ask for a font from elsewhere.
 await context.route((url) => url.hostname !== '127.0.0.1' && url.hostname !== 'localhost', (route) => route.abort())

@@ -1,0 +1,200 @@
+package integration
+
+import (
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"topicgate/frames"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// unsigned makes a token with algorithm "none" (RFC 7519 section 6).
+func unsigned(t testing.TB, c claims) string {
+	t.Helper()
+	payload, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","typ":"at+jwt"}`)) + "." + base64.RawURLEncoding.EncodeToString(payload) + "."
+}
+
+func TestNoOddTokenLetsAnybodyIn(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, openPolicy)
+	i := s.issuer
+	stranger := newKey(t, jose.RS256)
+	public, err := x509.MarshalPKIXPublicKey(signingKey().Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := func(d time.Duration) int64 { return time.Now().Add(d).Unix() }
+	good := i.token(t, "alice")
+	for _, test := range []struct{ name, token string }{
+		{"not a JWT", "rubbish"},
+		{"three parts of rubbish", "a.b.c"},
+		{"dots", ".."},
+		{"a NUL", good + "\x00"},
+		{"cut", good[:len(good)-20]},
+		{"another payload under the signature", strings.Replace(good, ".", ".e30", 1)},
+		{"expired", i.token(t, "alice", claims{"exp": later(-time.Hour)})},
+		{"expired just beyond the skew", i.token(t, "alice", claims{"exp": later(-40 * time.Second)})},
+		{"without exp", i.token(t, "alice", claims{"exp": nil})},
+		{"exp is a string", i.token(t, "alice", claims{"exp": "tomorrow"})},
+		{"not yet", i.token(t, "alice", claims{"nbf": later(time.Hour)})},
+		{"issued in the future", i.token(t, "alice", claims{"iat": later(time.Hour)})},
+		{"for another audience", i.token(t, "alice", claims{"aud": "elsewhere"})},
+		{"for other audiences", i.token(t, "alice", claims{"aud": []string{"else", "where"}})},
+		{"without audience", i.token(t, "alice", claims{"aud": nil})},
+		{"of another issuer", i.token(t, "alice", claims{"iss": "https://issuer.invalid"})},
+		{"of the issuer with a slash", i.token(t, "alice", claims{"iss": i.url + "/"})},
+		{"without issuer", i.token(t, "alice", claims{"iss": nil})},
+		{"without subject", i.token(t, "", claims{"sub": nil})},
+		{"the subject is a number", i.token(t, "", claims{"sub": 7})},
+		{"a logout token", sign(t, signingKey(), jose.RS256, "first", "logout+jwt", i.claims("alice"))},
+		{"not signed", unsigned(t, i.claims("alice"))},
+		{"HMAC with the public key", sign(t, public, jose.HS256, "first", "at+jwt", i.claims("alice"))},
+		{"a stranger's key under a known key id", sign(t, stranger, jose.RS256, "first", "at+jwt", i.claims("alice"))},
+		{"as long as a password can be", strings.Repeat("x", 65535)},
+	} {
+		for _, v := range versions {
+			t.Run(test.name+" "+v.String(), func(t *testing.T) {
+				w, connack := s.connecting(t, v, "c", test.token)
+				w.refused(connack)
+			})
+		}
+	}
+	s.connect(t, frames.V5, "c", good).ping()
+}
+
+func TestAUsernameThatCouldWidenARuleIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, "pattern read room/%u/+\n")
+	for _, name := range []string{"", "+", "#", "a/b", "a+", "a#b", "a\x00b", "a\nb", "a\u0085b"} {
+		t.Run(fmt.Sprintf("%q", name), func(t *testing.T) {
+			w, connack := s.connecting(t, frames.V5, "c", s.issuer.token(t, name))
+			w.refused(connack)
+		})
+	}
+}
+
+func TestEveryAsymmetricAlgorithmAndTypeOfAnAccessTokenIsGood(t *testing.T) {
+	t.Parallel()
+	s := prepareStack(t, openPolicy)
+	tokens := map[string]string{}
+	for _, algorithm := range []jose.SignatureAlgorithm{jose.PS256, jose.ES256, jose.EdDSA} {
+		s.issuer.rotate(t, string(algorithm), algorithm, true)
+		tokens[string(algorithm)] = s.issuer.token(t, "alice")
+	}
+	for _, typ := range []string{"", "JWT", "at+jwt", "application/at+jwt"} {
+		tokens["typ "+typ] = sign(t, signingKey(), jose.RS256, "first", typ, s.issuer.claims("alice"))
+	}
+	tokens["several audiences"] = s.issuer.token(t, "alice", claims{"aud": []string{"other", audience}})
+	tokens["expired within the skew"] = s.issuer.token(t, "alice", claims{"exp": time.Now().Add(-2 * time.Second).Unix()})
+	g := startGateway(t, s.settings())
+	for name, token := range tokens {
+		if _, connack := g.connecting(t, frames.V5, "c", token); connack.Reason != frames.Success {
+			t.Errorf("%s: CONNACK %#x; want 0", name, uint8(connack.Reason))
+		}
+	}
+}
+
+func TestRotatedKeysAreFoundAndAnIssuerThatIsDownStopsNobodyWhoseKeyIsKnown(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, openPolicy)
+	old := s.issuer.token(t, "alice")
+	s.issuer.rotate(t, "second", jose.ES256, true)
+	s.connect(t, frames.V5, "new", s.issuer.token(t, "alice")).ping() // an unknown key id: fetched
+	s.connect(t, frames.V5, "old", old).ping()
+	s.issuer.mu.Lock()
+	s.issuer.down = true
+	s.issuer.mu.Unlock()
+	s.connect(t, frames.V5, "known", s.issuer.token(t, "alice")).ping()
+	// A key that the gateway cannot know: not refused, but not decided.
+	unknown := sign(t, newKey(t, jose.ES256), jose.ES256, "unknown", "at+jwt", s.issuer.claims("alice"))
+	for _, v := range versions {
+		w, connack := s.connecting(t, v, "c", unknown)
+		w.undecided(connack)
+	}
+}
+
+func TestBadTokensDoNotHammerTheIssuer(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, openPolicy)
+	before := s.issuer.jwksGets.Load()
+	key := newKey(t, jose.ES256)
+	for range 300 {
+		token := sign(t, key, jose.ES256, rand.Text(), "at+jwt", s.issuer.claims("mallory"))
+		w, connack := s.connecting(t, frames.V5, "c", token)
+		if connack.Reason == frames.Success {
+			t.Fatal("a stranger's key was good")
+		}
+		_ = w.ws.Close()
+	}
+	// One fetch at once, then one in ten seconds: a minute of tries makes seven.
+	if fetches := s.issuer.jwksGets.Load() - before; fetches > 7 {
+		t.Errorf("300 tokens with unknown key ids made %d fetches of the key set; want a handful", fetches)
+	}
+	s.connect(t, frames.V5, "c", s.issuer.token(t, "alice")).ping()
+}
+
+func TestAnIssuerThatComesLateIsNotMissedForEver(t *testing.T) {
+	t.Parallel()
+	s := prepareStack(t, openPolicy)
+	late := newStoppedIssuer(t)
+	g := launchGateway(t, s.settings(settings{"OIDC_ISSUER": s.issuer.url + ", " + late.url}))
+	eventually(t, "the gateway answers /healthz", func() bool { return g.status("/healthz") == 200 })
+	w, connack := g.connecting(t, frames.V5, "early", late.token(t, "alice"))
+	w.undecided(connack)
+	g.connect(t, frames.V5, "other", s.issuer.token(t, "alice")).ping() // of the issuer that is up
+	late.start(t)
+	eventually(t, "a token of the late issuer is good", func() bool {
+		w, connack := g.connecting(t, frames.V5, "late", late.token(t, "alice"))
+		defer w.ws.Close()
+		return connack.Reason == frames.Success
+	})
+}
+
+func TestTheFirstConnectAfterTheStartIsAnswered(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, openPolicy)
+	fetched := s.issuer.jwksGets.Load()
+	s.connect(t, frames.V5, "first", s.issuer.token(t, "alice")).ping()
+	if fetched == 0 || s.issuer.jwksGets.Load() != fetched {
+		t.Errorf("%d fetches of the key set before the first CONNECT, %d after; want it fetched ahead", fetched, s.issuer.jwksGets.Load())
+	}
+}
+
+func TestRolesAndNamesComeFromTheClaimsThatTheOperatorNames(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, "role moderator\ntopic write mod/only\n", settings{
+		"OIDC_USERNAME_CLAIM": "profile.login", "OIDC_ROLES_CLAIM": "realm_access.roles",
+	})
+	for _, test := range []struct {
+		name    string
+		roles   any
+		allowed bool
+	}{
+		{"a list", []string{"guest", "moderator"}, true},
+		{"one string split at spaces", "guest moderator", true},
+		{"another role", []string{"guest"}, false},
+		{"no role", nil, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			token := s.issuer.token(t, "opaque-subject", claims{
+				"profile": claims{"login": "alice"}, "realm_access": claims{"roles": test.roles}, "roles": []string{"moderator"},
+			})
+			w := s.connect(t, frames.V5, "c", token)
+			if allowed := w.publish(message("mod/only", "x", 1)) < 0x80; allowed != test.allowed {
+				t.Errorf("PUBLISH allowed: %v; want %v", allowed, test.allowed)
+			}
+			s.broker.stdout.await(t, "as alice:c ")
+		})
+	}
+}

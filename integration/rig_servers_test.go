@@ -1,0 +1,116 @@
+package integration
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// mosquitto is a real broker.
+type mosquitto struct {
+	*process
+	address string // of its plain TCP listener
+	config  string
+}
+
+// startMosquitto runs a mosquitto that lets everybody do everything: what is refused, the gateway refused.
+// extra lines of configuration follow the listener's.
+func startMosquitto(t testing.TB, extra ...string) *mosquitto {
+	t.Helper()
+	path := program(t, "mosquitto")
+	b := &mosquitto{address: loopback(freePort(t)), config: filepath.Join(t.TempDir(), "mosquitto.conf")}
+	port := b.address[strings.LastIndex(b.address, ":")+1:]
+	lines := []string{
+		"per_listener_settings false",
+		"allow_anonymous true",
+		"persistence false",
+		"log_dest stdout",
+		"log_type all",
+		"connection_messages true",
+		"max_queued_messages 100000",
+		"sys_interval 1",
+	}
+	if os.Getuid() == 0 {
+		lines = append(lines, "user root") // it would change to a user who may not read the test's directory
+	}
+	lines = append(lines, "listener "+port+" 127.0.0.1")
+	lines = append(lines, extra...)
+	writeFile(t, b.config, strings.Join(lines, "\n")+"\n")
+	b.process = start(t, "mosquitto", path, []string{"-c", b.config}, nil)
+	awaitTCP(t, b.process, b.address)
+	return b
+}
+
+// restart starts the broker anew on its old address, after it was stopped or killed.
+func (b *mosquitto) restart(t testing.TB) {
+	t.Helper()
+	b.process = start(t, "mosquitto (restarted)", program(t, "mosquitto"), []string{"-c", b.config}, nil)
+	awaitTCP(t, b.process, b.address)
+}
+
+// redis is a real Redis server. Tests change it as back ends would: by redis-cli.
+type redis struct {
+	*process
+	address string
+	cli     string
+}
+
+func startRedis(t testing.TB) *redis {
+	t.Helper()
+	path := program(t, "redis-server")
+	r := &redis{address: loopback(freePort(t)), cli: program(t, "redis-cli")}
+	r.process = start(t, "redis-server", path, r.arguments(t), nil)
+	awaitTCP(t, r.process, r.address)
+	return r
+}
+
+func (r *redis) arguments(t testing.TB) []string {
+	return []string{"--port", r.port(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", t.TempDir()}
+}
+
+func (r *redis) port() string { return r.address[strings.LastIndex(r.address, ":")+1:] }
+
+// restart starts the server anew, empty, on its old address.
+func (r *redis) restart(t testing.TB) {
+	t.Helper()
+	r.process = start(t, "redis-server (restarted)", program(t, "redis-server"), r.arguments(t), nil)
+	awaitTCP(t, r.process, r.address)
+}
+
+// do runs one command through redis-cli and returns its raw answer.
+func (r *redis) do(t testing.TB, command ...string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), r.cli, append([]string{"-h", "127.0.0.1", "-p", r.port()}, command...)...).CombinedOutput()
+	answer := strings.TrimSpace(string(out))
+	if err != nil || strings.HasPrefix(answer, "ERR") || strings.HasPrefix(answer, "WRONGTYPE") {
+		t.Fatalf("redis-cli %s: %v: %s", strings.Join(command, " "), err, answer)
+	}
+	return answer
+}
+
+// url is the setting TOPICGATE_REDIS_URL.
+func (r *redis) url() string { return fmt.Sprintf("redis://%s/0", r.address) }
+
+func writeFile(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// replaceFile changes a file as certificate managers do: the new one is renamed over the old.
+func replaceFile(t testing.TB, path string, content []byte) {
+	t.Helper()
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, content) {
+		t.Fatalf("BUG: %s would not change", path)
+	}
+	temporary := path + ".new"
+	writeFile(t, temporary, string(content))
+	if err := os.Rename(temporary, path); err != nil {
+		t.Fatal(err)
+	}
+}
