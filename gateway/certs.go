@@ -53,7 +53,8 @@ func NewCertReloader(files CertFiles, log *slog.Logger) (*CertReloader, error) {
 
 // TLSConfig gives the settings for a listener; each handshake gets the files' latest state. The
 // keys of session tickets are those of the returned Config and renewed by crypto/tls, so tickets
-// outlive a change of the files.
+// outlive a change of the files; a ticket got with a client certificate is good only as long as
+// the authorities of the day verify that certificate, which crypto/tls sees to.
 func (c *CertReloader) TLSConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
@@ -111,9 +112,6 @@ func (c *CertReloader) load() error {
 		if c.files.RequireClient {
 			config.ClientAuth = tls.RequireAndVerifyClientCert
 		}
-		config.VerifyConnection = func(state tls.ConnectionState) error {
-			return verifyResumed(state, config.ClientCAs)
-		}
 	}
 	c.current.Store(config)
 	c.log.Info("TLS certificate loaded", "subject", cert.Leaf.Subject.String(), "not_after", cert.Leaf.NotAfter)
@@ -121,24 +119,6 @@ func (c *CertReloader) load() error {
 		c.log.Warn("TLS certificate has expired", "not_after", cert.Leaf.NotAfter)
 	}
 	return nil
-}
-
-// verifyResumed checks the certificate of a resumed session against today's authorities: a ticket
-// may be from a time when others were accepted. A full handshake has checked already.
-func verifyResumed(state tls.ConnectionState, authorities *x509.CertPool) error {
-	if !state.DidResume || len(state.PeerCertificates) == 0 {
-		return nil
-	}
-	intermediates := x509.NewCertPool()
-	for _, cert := range state.PeerCertificates[1:] {
-		intermediates.AddCert(cert)
-	}
-	_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{
-		Roots:         authorities,
-		Intermediates: intermediates,
-		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	})
-	return err
 }
 
 func loadAuthorities(file string) (*x509.CertPool, error) {

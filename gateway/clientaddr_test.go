@@ -69,7 +69,7 @@ func TestClientAddrBelievesOnlyTrustedProxies(t *testing.T) {
 // The v2 header of PROXY protocol section 2.2: signature, PROXY, TCP over IPv4, 12 bytes of addresses.
 const proxyV2 = "0d0a0d0a000d0a515549540a 21 11 000c c6336407 c0000201 1267 01bb"
 
-func unhex(t *testing.T, s string) string {
+func proxyHeaderBytes(t *testing.T, s string) string {
 	t.Helper()
 	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
 	if err != nil {
@@ -78,9 +78,9 @@ func unhex(t *testing.T, s string) string {
 	return string(b)
 }
 
-// serveEcho answers each request with the address that the gateway would log, and takes the
+// serveClientAddr answers each request with the address that the gateway would log, and takes the
 // connection over to echo one more line on bareConn.
-func serveEcho(t *testing.T, proxies TrustedProxies) string {
+func serveClientAddr(t *testing.T, proxies TrustedProxies) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -123,16 +123,16 @@ func TestProxyProtocolHeaderNamesTheClient(t *testing.T) {
 		{"v1", loopback, "PROXY TCP4 198.51.100.7 192.0.2.1 4711 443\r\n" + long, "198.51.100.7:4711"},
 		{"v1, IPv6", loopback, "PROXY TCP6 2001:db8::7 2001:db8::1 4711 443\r\n" + long, "[2001:db8::7]:4711"},
 		{"v1, unknown", loopback, "PROXY UNKNOWN\r\n" + long, "own"},
-		{"v2", loopback, unhex(t, proxyV2) + long, "198.51.100.7:4711"},
-		{"v2, LOCAL", loopback, unhex(t, "0d0a0d0a000d0a515549540a 20 00 0000") + long, "own"},
+		{"v2", loopback, proxyHeaderBytes(t, proxyV2) + long, "198.51.100.7:4711"},
+		{"v2, LOCAL", loopback, proxyHeaderBytes(t, "0d0a0d0a000d0a515549540a 20 00 0000") + long, "own"},
 		{"none", loopback, long, "own"},
-		{"the client that it names is not trusted", loopback, unhex(t, proxyV2) + forwarded, "198.51.100.7:4711"},
+		{"the client that it names is not trusted", loopback, proxyHeaderBytes(t, proxyV2) + forwarded, "198.51.100.7:4711"},
 		{"none, but X-Forwarded-For", loopback, forwarded, "203.0.113.5:0"},
 		{"no proxy is trusted", nil, forwarded, "own"},
 		{"another proxy is trusted", TrustedProxies{netip.MustParsePrefix("192.0.2.0/24")}, forwarded, "own"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			conn, err := net.Dial("tcp", serveEcho(t, tt.proxies))
+			conn, err := net.Dial("tcp", serveClientAddr(t, tt.proxies))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -161,21 +161,21 @@ func TestProxyProtocolHeaderNamesTheClient(t *testing.T) {
 func TestProxyProtocolHeaderIsRefused(t *testing.T) {
 	loopback := TrustedProxies{netip.MustParsePrefix("127.0.0.0/8")}
 	request := "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-	unix := unhex(t, "0d0a0d0a000d0a515549540a 21 31 00d8"+strings.Repeat("2f", 216))
+	unix := proxyHeaderBytes(t, "0d0a0d0a000d0a515549540a 21 31 00d8"+strings.Repeat("2f", 216))
 	for _, tt := range []struct {
 		name    string
 		proxies TrustedProxies
 		sent    string
 	}{
 		{"peer is not trusted", TrustedProxies{netip.MustParsePrefix("192.0.2.0/24")}, "PROXY TCP4 198.51.100.7 192.0.2.1 4711 443\r\n" + request},
-		{"no proxy is trusted", nil, unhex(t, proxyV2) + request},
+		{"no proxy is trusted", nil, proxyHeaderBytes(t, proxyV2) + request},
 		{"UNIX socket", loopback, unix + request},
 		{"bad address", loopback, "PROXY TCP4 198.51.100.777 192.0.2.1 4711 443\r\n" + request},
-		{"bad family", loopback, unhex(t, "0d0a0d0a000d0a515549540a 21 51 0000") + request},
-		{"short", loopback, unhex(t, "0d0a0d0a000d0a515549540a 21 11 0004 c6336407") + request},
+		{"bad family", loopback, proxyHeaderBytes(t, "0d0a0d0a000d0a515549540a 21 51 0000") + request},
+		{"short", loopback, proxyHeaderBytes(t, "0d0a0d0a000d0a515549540a 21 11 0004 c6336407") + request},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			conn, err := net.Dial("tcp", serveEcho(t, tt.proxies))
+			conn, err := net.Dial("tcp", serveClientAddr(t, tt.proxies))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -14,8 +14,8 @@ func newTestMetrics() *Metrics {
 	return NewMetrics([]string{"client_disconnect", "token_expired"}, []string{"not_authorized", "quota"}, []string{"ok", "expired"})
 }
 
-// series gives the values of all series of the gateway's own, by name and labels as exported.
-func series(t *testing.T, m *Metrics) map[string]float64 {
+// metricSeries gives the values of all series of the gateway's own, by name and labels as exported.
+func metricSeries(t *testing.T, m *Metrics) map[string]float64 {
 	t.Helper()
 	families, err := m.registry.Gather()
 	if err != nil {
@@ -52,7 +52,7 @@ func TestMetricsFollowPrometheusConventions(t *testing.T) {
 }
 
 func TestEveryLabelValueExistsFromTheStartAtZero(t *testing.T) {
-	got := series(t, newTestMetrics())
+	got := metricSeries(t, newTestMetrics())
 	for name, value := range got {
 		if value != 0 {
 			t.Errorf("%s = %v before anything happened; want 0", name, value)
@@ -120,7 +120,7 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 		"topicgate_http_refusals_total{status=other}":                         1,
 		"topicgate_malformed_packets_total{direction=down}":                   1,
 	}
-	got := series(t, m)
+	got := metricSeries(t, m)
 	maps.DeleteFunc(got, func(_ string, value float64) bool { return value == 0 })
 	if !maps.Equal(got, want) {
 		t.Errorf("series that are not 0 = %v; want %v", got, want)
@@ -145,7 +145,7 @@ func TestPacketCountsStartAgainAfterFlush(t *testing.T) {
 		"topicgate_packets_total{direction=down,packet=publish}": 1,
 		"topicgate_bytes_total{direction=down}":                  5,
 	}
-	got := series(t, m)
+	got := metricSeries(t, m)
 	maps.DeleteFunc(got, func(_ string, value float64) bool { return value == 0 })
 	if !maps.Equal(got, want) {
 		t.Errorf("series that are not 0 = %v; want %v", got, want)
