@@ -33,7 +33,7 @@ func (l *levels) isHash() bool { return !l.ended && l.level == "#" }
 // takes says whether l, a wildcard, may stand for other's literal level: at the
 // first level, none that begins with '$' [MQTT-4.7.2-1].
 func (l *levels) takes(other *levels) bool {
-	return !(l.first && !other.ended && strings.HasPrefix(other.level, "$"))
+	return !(l.first && strings.HasPrefix(other.level, "$"))
 }
 
 // Covers says whether outer matches every Topic Name that inner matches, by the rules
@@ -50,9 +50,10 @@ func Covers(outer, inner string) bool {
 		case o.ended || i.ended:
 			return o.ended && i.ended
 		case i.isHash():
-			// Of what has no '#' here, only "+/#" has it all, and only at the
-			// first level: deeper, '#' matches the level above too.
-			return o.first && outer == "+/#"
+			// Of what has no '#' here, only "+/#" has it all, and only where the
+			// level above, which '#' matches too, is no Topic Name: above the
+			// first level and above the second of "/#" [MQTT-4.7.3-1].
+			return (o.first || inner == "/#") && o.level == "+" && o.rest == "#"
 		case o.level == "+":
 			if !o.takes(&i) {
 				return false
@@ -94,6 +95,7 @@ func walkIntersection(a, b string, add func(string)) bool {
 		return false
 	}
 	x, y := levelsOf(a), levelsOf(b)
+	size := -1 // of the intersection so far, with its separators
 	for ; ; x.next() {
 		if y.isHash() || !y.ended && y.level == "+" && !x.isHash() {
 			x, y = y, x // the wider one is x
@@ -101,15 +103,15 @@ func walkIntersection(a, b string, add func(string)) bool {
 		switch {
 		case x.ended && y.ended:
 			return true
+		case x.isHash() && y.ended:
+			return size > 0 // "+" and "/#" have the empty level in common, which is no topic
 		case x.isHash():
 			if !x.takes(&y) {
 				return false
 			}
-			if !y.ended {
-				add(y.level)
-				if y.more {
-					add(y.rest)
-				}
+			add(y.level)
+			if y.more {
+				add(y.rest)
 			}
 			return true
 		case x.ended || y.ended:
@@ -122,6 +124,7 @@ func walkIntersection(a, b string, add func(string)) bool {
 			return false
 		}
 		add(y.level)
+		size += 1 + len(y.level)
 		y.next()
 	}
 }

@@ -84,7 +84,7 @@ func checkProperties(ps Properties, t Type, where uint32) *Error {
 	for len(ps) > 0 {
 		p, rest, ok := ps.first()
 		if !ok {
-			return malformed(t, "", "unknown property or property that ends early")
+			return malformed(t, "", PropertyID(ps[0]).String()+" is unknown or ends early") // section 2.2.2.2
 		}
 		ps = rest
 		row := &propertyTable[p.ID]
