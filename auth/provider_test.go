@@ -110,6 +110,8 @@ type provider struct {
 	fetches     int // requests for the keys
 	// fault answers instead of the issuer while it is set.
 	fault func(*http.Request) (*http.Response, error)
+
+	delay time.Duration // immutable; before each answer
 }
 
 func newProvider(name string, keys ...signer) *provider {
@@ -152,6 +154,9 @@ func (p *provider) RoundTrip(req *http.Request) (*http.Response, error) {
 	keys := jose.JSONWebKeySet{Keys: p.keys}
 	jwksPath := p.jwksPath
 	p.mu.Unlock()
+	if p.delay > 0 { // on the clock of a bubble
+		time.Sleep(p.delay)
+	}
 	if fault != nil {
 		return fault(req)
 	}
@@ -192,7 +197,7 @@ func (n network) RoundTrip(req *http.Request) (*http.Response, error) {
 	return nil, errors.New("no such host: " + req.URL.Host)
 }
 
-// bench is a verifier, its issuer, and what they said.
+// testbed is a verifier, its issuer, and what they said.
 type testbed struct {
 	*Verifier
 	provider *provider
@@ -200,6 +205,12 @@ type testbed struct {
 	mu      sync.Mutex
 	log     bytes.Buffer
 	results []string
+}
+
+// slow makes p answer each request half a second late.
+func slow(p *provider) *provider {
+	p.delay = 500 * time.Millisecond
+	return p
 }
 
 func newTestbed(t testing.TB, p *provider, edits ...func(*Options)) *testbed {

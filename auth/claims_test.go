@@ -1,0 +1,146 @@
+package auth
+
+import (
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestUsername(t *testing.T) {
+	const namespaced = "https://example.org/name"
+	for _, c := range []struct{ what, path, payload, want, reason string }{
+		{"plain", "sub", `{"sub":"alice"}`, "alice", "ok"},
+		{"by path", "a.b.c", `{"a":{"b":{"c":"alice"}}}`, "alice", "ok"},
+		{"exact name first", "a.b", `{"a.b":"alice","a":{"b":"bob"}}`, "alice", "ok"},
+		{"name with dots", namespaced, `{"https://example.org/name":"alice"}`, "alice", "ok"},
+		{"inside a name with dots", namespaced + ".login", `{"https://example.org/name":{"login":"alice"}}`, "alice", "ok"},
+		{"name with dots inside", "a.b.c", `{"a":{"b.c":"alice"}}`, "alice", "ok"},
+		{"longer name that leads nowhere", "a.b.c", `{"a.b":{"x":1},"a":{"b":{"c":"alice"}}}`, "alice", "ok"},
+		{"spaces, signs, scripts", "sub", `{"sub":"Zoë O'Neil %:$ 李 😀"}`, "Zoë O'Neil %:$ 李 😀", "ok"},
+		{"longest", "sub", `{"sub":"` + strings.Repeat("a", 1024) + `"}`, strings.Repeat("a", 1024), "ok"},
+		{"missing", "name", `{"sub":"alice"}`, "", ReasonNoUsername},
+		{"missing inside", "a.b", `{"a":{"c":"alice"}}`, "", ReasonNoUsername},
+		{"path through a string", "a.b", `{"a":"alice"}`, "", ReasonNoUsername},
+		{"case counts", "sub", `{"Sub":"alice"}`, "", ReasonNoUsername},
+		{"number", "sub", `{"sub":1}`, "", ReasonNoUsername},
+		{"list", "sub", `{"sub":["alice"]}`, "", ReasonNoUsername},
+		{"null", "sub", `{"sub":null}`, "", ReasonNoUsername},
+		{"empty", "sub", `{"sub":""}`, "", ReasonBadUsername},
+		{"plus", "sub", `{"sub":"+"}`, "", ReasonBadUsername},
+		{"number sign", "sub", `{"sub":"a#"}`, "", ReasonBadUsername},
+		{"slash", "sub", `{"sub":"a/b"}`, "", ReasonBadUsername},
+		{"U+0000", "sub", `{"sub":"a\u0000"}`, "", ReasonBadUsername},
+		{"line feed", "sub", `{"sub":"a\nb"}`, "", ReasonBadUsername},
+		{"U+007F", "sub", `{"sub":"a\u007f"}`, "", ReasonBadUsername},
+		{"U+0085", "sub", `{"sub":"a\u0085"}`, "", ReasonBadUsername},
+		{"half a surrogate pair", "sub", `{"sub":"a\ud800"}`, "", ReasonBadUsername},
+		{"too long", "sub", `{"sub":"` + strings.Repeat("a", 1025) + `"}`, "", ReasonBadUsername},
+	} {
+		claims, ok := decodeClaims([]byte(c.payload))
+		if !ok {
+			t.Fatalf("%s: payload does not decode", c.what)
+		}
+		got, err := username(claims, c.path)
+		if got != c.want || reasonOf(t, err) != c.reason {
+			t.Errorf("%s: username(%s) = %q, %v; want %q, %s", c.what, c.path, got, err, c.want, c.reason)
+		}
+	}
+}
+
+func TestRoles(t *testing.T) {
+	for _, c := range []struct {
+		what, path, payload string
+		want                []string
+		reason              string
+	}{
+		{"list", "roles", `{"roles":["b","a"]}`, []string{"b", "a"}, "ok"},
+		{"text", "scope", `{"scope":"openid  chat "}`, []string{"openid", "chat"}, "ok"},
+		{"by path", "realm_access.roles", `{"realm_access":{"roles":["a"]}}`, []string{"a"}, "ok"},
+		{"namespaced", "https://example.org/roles", `{"https://example.org/roles":["a"]}`, []string{"a"}, "ok"},
+		{"twice and empty", "roles", `{"roles":["a","","a"]}`, []string{"a"}, "ok"},
+		{"absent", "roles", `{}`, nil, "ok"},
+		{"null", "roles", `{"roles":null}`, nil, "ok"},
+		{"empty list", "roles", `{"roles":[]}`, nil, "ok"},
+		{"empty text", "roles", `{"roles":""}`, nil, "ok"},
+		{"number", "roles", `{"roles":1}`, nil, ReasonBadRoles},
+		{"true", "roles", `{"roles":true}`, nil, ReasonBadRoles},
+		{"object", "roles", `{"roles":{"admin":true}}`, nil, ReasonBadRoles},
+		{"number in the list", "roles", `{"roles":["a",1]}`, nil, ReasonBadRoles},
+		{"null in the list", "roles", `{"roles":["a",null]}`, nil, ReasonBadRoles},
+		{"half a surrogate pair", "roles", `{"roles":["a\ud800"]}`, nil, ReasonBadRoles},
+	} {
+		claims, ok := decodeClaims([]byte(c.payload))
+		if !ok {
+			t.Fatalf("%s: payload does not decode", c.what)
+		}
+		got, err := roles(claims, c.path)
+		if !reflect.DeepEqual(got, c.want) || reasonOf(t, err) != c.reason {
+			t.Errorf("%s: roles(%s) = %q, %v; want %q, %s", c.what, c.path, got, err, c.want, c.reason)
+		}
+	}
+}
+
+func TestConfiguredClaimsAreUsed(t *testing.T) {
+	key := newKey("a")
+	b := newTestbed(t, newProvider(testIssuer, key), func(o *Options) {
+		o.UsernameClaim, o.RolesClaim = "preferred_username", "resource_access.chat.roles"
+	})
+	id, err := b.Verify(t.Context(), key.token(claims{
+		"sub": "0b5e/1", "preferred_username": "alice",
+		"resource_access": claims{"chat": claims{"roles": []string{"moderator"}}},
+	}))
+	if err != nil || id.Username != "alice" || id.Subject != "0b5e/1" || !reflect.DeepEqual(id.Roles, []string{"moderator"}) {
+		t.Errorf("Verify() = %+v, %v", id, err)
+	}
+}
+
+func TestCertificateGivesItsIdentity(t *testing.T) {
+	expiry := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	certificate := &x509.Certificate{
+		Subject:  pkix.Name{CommonName: "sensor-1", Organization: []string{"Example"}},
+		Issuer:   pkix.Name{CommonName: "Example CA"},
+		NotAfter: expiry,
+	}
+	got, err := FromCertificate(certificate)
+	want := Identity{
+		Issuer: "CN=Example CA", Subject: "CN=sensor-1,O=Example", Username: "sensor-1",
+		Expiry: expiry, Certificate: true,
+	}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("FromCertificate() = %+v, %v; want %+v", got, err, want)
+	}
+}
+
+func TestCertificateWithoutAGoodNameIsRefused(t *testing.T) {
+	two := pkix.Name{CommonName: "b", Names: []pkix.AttributeTypeAndValue{
+		{Type: oidCommonName, Value: "a"}, {Type: oidCommonName, Value: "b"},
+	}}
+	for _, c := range []struct {
+		what        string
+		certificate *x509.Certificate
+		reason      string
+	}{
+		{"none", nil, ReasonBadCertificate},
+		{"two common names", &x509.Certificate{Subject: two}, ReasonBadCertificate},
+		{"no common name", &x509.Certificate{}, ReasonNoUsername},
+		{"wildcard", &x509.Certificate{Subject: pkix.Name{CommonName: "#"}}, ReasonBadUsername},
+		{"level", &x509.Certificate{Subject: pkix.Name{CommonName: "a/b"}}, ReasonBadUsername},
+		{"invalid UTF-8", &x509.Certificate{Subject: pkix.Name{CommonName: "a\xff"}}, ReasonBadUsername},
+	} {
+		got, err := FromCertificate(c.certificate)
+		if reasonOf(t, err) != c.reason || got.Username != "" {
+			t.Errorf("FromCertificate(%s) = %+v, %v; want %s", c.what, got, err, c.reason)
+		}
+	}
+}
+
+func TestNumbersKeepTheirDigits(t *testing.T) {
+	got, _ := decodeClaims([]byte(`{"n":123456789012345678901234567890}`))
+	if got["n"] != json.Number("123456789012345678901234567890") {
+		t.Errorf("decodeClaims() = %v", got)
+	}
+}
