@@ -4,6 +4,3 @@ package policy
 type Explanation struct{ Decision Decision }
 
 func (a *Access) Explain(op string, topic string) Explanation { return Explanation{} }
-func (a *Access) Narrow(topicFilter string, max int) (filters []string, complete bool) {
-	return nil, true
-}
