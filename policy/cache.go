@@ -1,0 +1,265 @@
+package policy
+
+import (
+	"sync"
+	"time"
+)
+
+// entry is one cached key, or, of the blocked set, one member.
+type entry struct {
+	// Immutable.
+	kind     kind
+	key      string // Redis key
+	username string // blockedKind
+
+	// Guarded by cache.mu.
+	users  []user      // grants that it concerns; none and no pins: evicted
+	pins   int         // the rule text has one: its last good form outlives the sessions
+	gone   bool        // evicted
+	value  *value      // nil before the first load
+	asOf   time.Time   // when the load of value began
+	dirty  time.Time   // when the first change that value lacks was seen; zero: none
+	load   *load       // under way
+	queued bool        // in cache.dirty, or resting before it
+	expiry *time.Timer // of a key with a TTL
+}
+
+// current tells whether e holds what Redis holds, as far as anybody knows.
+func (e *entry) current() bool { return e.value != nil && e.dirty.IsZero() && e.load == nil }
+
+// user and use are the two ends of "this grant needs this key"; each knows the
+// other's place, so that closing one of 100,000 sessions is no search.
+type user struct {
+	g  *Grant
+	at int // in g.uses
+}
+
+type use struct {
+	e  *entry
+	at int // in e.users
+}
+
+// load is one pipelined read of some entries. Its entries' dirty marks are set
+// aside in since: a mark made while it runs shows that what it reads may be old
+// already, and that entry is read again.
+type load struct {
+	began   time.Time
+	entries []*entry
+	since   []time.Time
+	old     []*value      // what each held before
+	done    chan struct{} // closed at the end
+}
+
+// cache holds the keys that open grants need, and the work to be done on them.
+// mu is never held across a network call.
+type cache struct {
+	mu      sync.Mutex
+	work    sync.Cond // on mu: something for a reviewer, or stopped
+	entries map[string]*entry
+	blocked map[string]*entry // by username
+	grants  map[*Grant]struct{}
+
+	dirty    []*entry            // to be read, each once
+	resting  map[*entry]struct{} // likewise, a little later; see finish
+	reviews  []*Grant            // to be built anew, each once
+	active   map[any]time.Time   // loads and reviews under way, with the oldest mark in each
+	batch    int                 // entries read at once: fewer after a failure
+	reading  bool                // the watcher is live: what is read now is kept current
+	stopped  bool                // Run has ended
+	problems map[*entry]struct{} // whose value has a problem
+}
+
+// maxBatch bounds the keys of one pipeline, so that one reply is no burden to
+// either side.
+const maxBatch = 128
+
+func (c *cache) init() {
+	c.work.L = &c.mu
+	c.entries = make(map[string]*entry)
+	c.blocked = make(map[string]*entry)
+	c.grants = make(map[*Grant]struct{})
+	c.resting = make(map[*entry]struct{})
+	c.active = make(map[any]time.Time)
+	c.problems = make(map[*entry]struct{})
+	c.batch = maxBatch
+}
+
+// get returns the entry of key, a new one if need be. c.mu is held.
+func (c *cache) get(kind kind, key, username string) *entry {
+	in, name := c.entries, key
+	if kind == blockedKind {
+		in, name = c.blocked, username
+	}
+	e := in[name]
+	if e == nil {
+		e = &entry{kind: kind, key: key, username: username, dirty: time.Now()}
+		in[name] = e
+	}
+	return e
+}
+
+// attach makes needed, which names no entry twice, the entries that g uses.
+// c.mu is held.
+func (c *cache) attach(g *Grant, needed []*entry) {
+	same := len(needed) == len(g.uses)
+	for i := 0; same && i < len(needed); i++ {
+		same = needed[i] == g.uses[i].e
+	}
+	if same {
+		return
+	}
+	for _, e := range needed {
+		e.pins++ // survives the moment without a user
+	}
+	for _, u := range g.uses {
+		c.release(u)
+	}
+	g.uses = make([]use, len(needed))
+	for i, e := range needed {
+		g.uses[i] = use{e, len(e.users)}
+		e.users = append(e.users, user{g, i})
+		e.pins--
+	}
+}
+
+// release ends one use; the last one evicts the entry. c.mu is held.
+func (c *cache) release(u use) {
+	e, last := u.e, len(u.e.users)-1
+	if u.at != last {
+		moved := e.users[last]
+		e.users[u.at] = moved
+		moved.g.uses[moved.at].at = u.at
+	}
+	e.users[last] = user{}
+	e.users = e.users[:last]
+	c.evict(e)
+}
+
+// evict forgets e when nobody needs it. c.mu is held.
+func (c *cache) evict(e *entry) {
+	if len(e.users) > 0 || e.pins > 0 {
+		return
+	}
+	e.gone = true
+	if e.expiry != nil {
+		e.expiry.Stop()
+	}
+	delete(c.problems, e)
+	delete(c.resting, e)
+	if e.kind == blockedKind {
+		delete(c.blocked, e.username)
+	} else {
+		delete(c.entries, e.key)
+	}
+}
+
+// pin keeps the entry of key whether or not a grant needs it.
+func (c *cache) pin(kind kind, key string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.get(kind, key, "")
+	e.pins++
+	c.enqueue(e)
+}
+
+// mark notes a change of one Redis key, seen since then. It is called by the
+// watcher's reader and so does nothing else.
+func (c *cache) mark(key string, blockedKey bool) {
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if blockedKey {
+		for _, e := range c.blocked {
+			c.markEntry(e, now)
+		}
+	} else if e := c.entries[key]; e != nil {
+		c.markEntry(e, now)
+	}
+}
+
+// markAll notes that changes since then may have gone unseen, and returns how
+// many entries that concerns.
+func (c *cache) markAll(since time.Time) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, in := range []map[string]*entry{c.entries, c.blocked} {
+		for _, e := range in {
+			c.markEntry(e, since)
+		}
+	}
+	return len(c.entries) + len(c.blocked)
+}
+
+func (c *cache) markEntry(e *entry, since time.Time) {
+	if e.dirty.IsZero() || since.Before(e.dirty) {
+		e.dirty = since
+	}
+	if e.load == nil { // else the end of the load sees the mark
+		c.enqueue(e)
+	}
+}
+
+// enqueue lets a reviewer read e. c.mu is held.
+func (c *cache) enqueue(e *entry) {
+	if !e.queued && !e.gone {
+		e.queued = true
+		c.dirty = append(c.dirty, e)
+		c.work.Signal()
+	}
+}
+
+// review lets a reviewer build g anew, for a change first seen at since. c.mu is held.
+func (c *cache) review(g *Grant, since time.Time) {
+	if !g.open {
+		return // Open or Close sees to it
+	}
+	if g.since.IsZero() || since.Before(g.since) {
+		g.since = since
+	}
+	if !g.queued {
+		g.queued = true
+		c.reviews = append(c.reviews, g)
+		c.work.Signal()
+	}
+}
+
+// setReading tells whether what is read now is kept current by the watcher.
+func (c *cache) setReading(live bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reading = live
+	c.work.Broadcast()
+}
+
+// oldest returns the time of the oldest mark that no grant has felt yet; zero: none.
+func (c *cache) oldest() (oldest time.Time) {
+	earlier := func(t time.Time) {
+		if !t.IsZero() && (oldest.IsZero() || t.Before(oldest)) {
+			oldest = t
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range c.dirty {
+		if !e.gone {
+			earlier(e.dirty)
+		}
+	}
+	for e := range c.resting {
+		earlier(e.dirty)
+	}
+	for _, g := range c.reviews {
+		earlier(g.since)
+	}
+	for _, t := range c.active {
+		earlier(t)
+	}
+	return oldest
+}
+
+// size is the number of cached keys; each member of the blocked set counts as one.
+func (c *cache) size() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.entries) + len(c.blocked)
+}

@@ -1,0 +1,67 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// keys names the Redis keys under one prefix. Each name is injective in its
+// arguments, whatever a username or a role holds:
+//
+//   - acl:user: and acl:role: are followed by the name alone, to the end of the key;
+//   - a set name holds letters, digits, '_' and '-' only, so in user:<username>:<set>
+//     the last ':' splits, and user "a:b" with set "c" cannot be user "a" with
+//     set "b:c", which is no set name;
+//   - what follows the prefix differs in its first word between the families,
+//     and no family's word begins another's with a ':' after it.
+//
+// "acl" alone is the text; it has no ':' behind it.
+type keys struct{ prefix string }
+
+func (k keys) text() string                     { return k.prefix + "acl" }
+func (k keys) userLines(username string) string { return k.prefix + "acl:user:" + username }
+func (k keys) roleLines(role string) string     { return k.prefix + "acl:role:" + role }
+func (k keys) set(username, name string) string { return k.prefix + "user:" + username + ":" + name }
+func (k keys) blocked() string                  { return k.prefix + "blocked" }
+func (k keys) revoked(tokenID string) string    { return k.prefix + "revoked:" + tokenID }
+
+// canary is a key of one gateway process, rewritten each second; tag chooses the
+// Cluster slot.
+func (k keys) canary(process, tag string) string { return k.gateway(process) + "{" + tag + "}" }
+func (k keys) gateway(process string) string     { return k.prefix + "gw:" + process + ":" }
+
+// tracked are the prefixes whose changes concern us. None may begin another
+// (Redis refuses overlapping prefixes), and never the bare prefix: each record
+// written to the audit stream would come back as an invalidation.
+func (k keys) tracked(process string) []string {
+	return []string{k.prefix + "acl", k.prefix + "user:", k.blocked(), k.prefix + "revoked:", k.gateway(process)}
+}
+
+// rolesSet is the set whose members are roles of the user.
+const rolesSet = "roles"
+
+// validSetName tells the names that may stand in {set} and in a key.
+func validSetName(name string) bool {
+	for i := range len(name) {
+		c := name[i]
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return name != ""
+}
+
+// checkPrincipal refuses a username that may never expand in a rule. The gateway
+// has refused it before, with a better message; this is the second lock.
+func checkPrincipal(p Principal) error {
+	switch {
+	case p.Username == "":
+		return errors.New("policy: empty username")
+	case !utf8.ValidString(p.Username), strings.ContainsAny(p.Username, "+#/"), strings.ContainsFunc(p.Username, unicode.IsControl):
+		return fmt.Errorf("policy: username %q holds '+', '#', '/' or a control character", p.Username)
+	}
+	return nil
+}

@@ -1,0 +1,77 @@
+package policy
+
+import (
+	"fmt"
+	"time"
+)
+
+// Status is what /readyz shows of the policy.
+type Status struct {
+	// Ready: a CONNECT can be decided, so Redis answers and the notification
+	// connection is live, and nothing is so old that everything is denied.
+	Ready  bool
+	Detail map[string]string // never empty; wrong keys and texts are named here
+}
+
+// Status tells how the store is.
+func (s *Store) Status() Status {
+	st := Status{Ready: true, Detail: map[string]string{"redis": "none"}}
+	if s.watch != nil {
+		st.Ready, st.Detail["redis"] = s.watch.status()
+	}
+	s.mu.Lock()
+	if s.fileError != "" {
+		st.Detail["policy_file"] = s.fileError
+	}
+	s.mu.Unlock()
+
+	c := &s.cache
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var wrong int
+	var example string
+	for e := range c.problems {
+		switch e.kind {
+		case textKind:
+			detail := e.value.problem
+			if e.value.rules == nil {
+				detail += "; there is no earlier one, the text allows nothing"
+			} else {
+				detail += "; the last good one is in force"
+			}
+			st.Detail["policy_redis"] = detail
+		case blockedKind:
+			st.Detail["blocked"] = e.value.problem
+			st.Ready = false
+		default:
+			wrong, example = wrong+1, e.key
+		}
+	}
+	if wrong > 0 {
+		st.Detail["wrong_keys"] = fmt.Sprintf("%d keys are no sets and count as empty, such as %q", wrong, example)
+	}
+	return st
+}
+
+// tell logs what a change brought.
+func (s *Store) tell(change change) {
+	e, v := change.e, change.v
+	switch {
+	case e.kind == textKind && v.problem != "":
+		s.observe(StoreEvent{Kind: EventPolicy})
+		s.log.Error("policy text refused, the last good one stays", "source", e.key, "err", v.problem)
+	case e.kind == textKind:
+		s.observe(StoreEvent{Kind: EventPolicy, OK: true})
+		s.log.Info("policy loaded", "source", e.key)
+		for _, note := range v.notes {
+			s.log.Warn("policy warning", "source", e.key, "detail", note)
+		}
+	case v.problem != "" && s.odd.Allow():
+		s.log.Error("redis key is of the wrong type", "key", e.key, "detail", v.problem)
+	case v.notes != nil && s.odd.Allow():
+		s.log.Warn("redis key holds what is skipped", "key", e.key, "detail", v.notes)
+	}
+}
+
+// ago is for people.
+func ago(t time.Time) string { return time.Since(t).Round(time.Second).String() }

@@ -1,0 +1,209 @@
+package policy
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/time/rate"
+)
+
+// StoreOptions say where the rules come from.
+type StoreOptions struct {
+	RedisURL   string        // see ParseRedisURL; "" or "none": rules from the file alone, roles from the token
+	Prefix     string        // of all keys, e.g. "topicgate:"
+	PolicyFile string        // rules before those in Redis; "": none
+	StaleMax   time.Duration // Redis away for longer: everything is denied until it is back
+	Instance   string        // name of this gateway, shown in Redis' CLIENT LIST
+	TLS        *tls.Config   // towards Redis, for rediss://; nil: the system's roots
+	Logger     *slog.Logger  // nil: none
+	Observe    func(StoreEvent)
+}
+
+// Store gives each session its Access and keeps it current.
+//
+// A key that a session needs is an entry of the cache, shared by all sessions
+// that need it and forgotten with the last of them. The watcher marks entries
+// that changed; a few reviewers read what is marked, many keys in one round
+// trip, and build anew the Access of those grants for which something is
+// different. The last rule text that parsed stays in force, whatever follows it.
+type Store struct {
+	// Immutable after NewStore.
+	options StoreOptions
+	log     *slog.Logger
+	keys    keys
+	client  redis.UniversalClient // nil: rules from the file alone
+	nothing *Access
+	timing  timing
+
+	file  atomic.Pointer[Ruleset] // nil without a policy file
+	away  atomic.Bool             // fail closed; see watcher.judge
+	cache cache
+	watch *watcher // nil without Redis
+
+	odd *rate.Limiter // log lines about odd keys, of which there may be one for each user
+
+	mu        sync.Mutex
+	fileError string // of the last Reload
+}
+
+// timing holds what tests want shorter.
+type timing struct {
+	read     time.Duration // one round trip
+	open     time.Duration // all of Open
+	openWait time.Duration // Open, for the watcher
+	canary   time.Duration // between two canaries
+	deaf     time.Duration // without an invalidation of a canary
+	judge    time.Duration // between two looks at all that
+	discover time.Duration // between two looks at the Cluster's masters
+	reread   time.Duration // of everything cached, as a last resort
+}
+
+var usualTiming = timing{
+	read:     3 * time.Second,
+	open:     8 * time.Second,
+	openWait: 2 * time.Second,
+	canary:   time.Second,
+	deaf:     3 * time.Second,
+	judge:    200 * time.Millisecond,
+	discover: 2 * time.Second,
+	reread:   5 * time.Minute,
+}
+
+// NewStore reads the policy file, whose mistakes are returned as Problems, and
+// does not wait for Redis: Open does.
+func NewStore(o StoreOptions) (*Store, error) {
+	s := &Store{
+		options: o,
+		log:     o.Logger,
+		keys:    keys{o.Prefix},
+		nothing: NothingAllowed(),
+		timing:  usualTiming,
+		odd:     rate.NewLimiter(1, 10),
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.cache.init()
+	if err := s.loadFile(); err != nil {
+		return nil, err
+	}
+	if o.RedisURL == "" || o.RedisURL == "none" {
+		return s, nil
+	}
+	options, err := ParseRedisURL(o.RedisURL)
+	if err != nil {
+		return nil, err
+	}
+	bound(options)
+	options.ClientName = clientName(o.Instance)
+	if options.TLSConfig != nil && o.TLS != nil {
+		options.TLSConfig = o.TLS.Clone()
+	}
+	redis.SetLogger(clientLog{s.log}) // go-redis has one logger for the whole process
+	s.client = redis.NewUniversalClient(options)
+	s.watch = newWatcher(s, options, rand.Text())
+	s.cache.pin(textKind, s.keys.text())
+	return s, nil
+}
+
+// clientName makes of an instance's name one that CLIENT SETNAME takes.
+func clientName(instance string) string {
+	name := []byte("topicgate-" + instance)
+	for i, c := range name {
+		if c <= ' ' || c > '~' {
+			name[i] = '_'
+		}
+	}
+	return string(name)
+}
+
+// Run watches Redis and keeps all grants current. When it returns, after ctx
+// ended, everything that it started has ended; grants keep their last Access.
+func (s *Store) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer s.cache.stop()
+	for range reviewers {
+		wg.Go(func() { s.review(ctx) })
+	}
+	if s.watch != nil {
+		wg.Go(func() { s.watch.run(ctx) })
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// Close closes the connections of Client. It is for after Run and for whoever
+// else uses that client.
+func (s *Store) Close() error {
+	if s.client == nil {
+		return nil
+	}
+	return s.client.Close()
+}
+
+// Client is the connection pool to Redis, for the audit stream and the registry
+// of sessions; nil without Redis. Each of its commands has a time limit.
+func (s *Store) Client() redis.UniversalClient { return s.client }
+
+// Reload reads the policy file again, and puts it in force for all grants. A file
+// that is missing or does not parse leaves the old one in force.
+func (s *Store) Reload() error {
+	if err := s.loadFile(); err != nil {
+		return err
+	}
+	c := &s.cache
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for g := range c.grants {
+		c.review(g, time.Now())
+	}
+	return nil
+}
+
+func (s *Store) loadFile() error {
+	path := s.options.PolicyFile
+	if path == "" {
+		return nil
+	}
+	text, err := os.ReadFile(path)
+	var rules *Ruleset
+	if err == nil {
+		rules, err = Parse(path, string(text))
+	} else {
+		err = fmt.Errorf("policy file: %w", err)
+	}
+	s.observe(StoreEvent{Kind: EventPolicy, OK: err == nil})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.fileError = err.Error()
+		return err
+	}
+	s.fileError = ""
+	s.file.Store(rules)
+	s.log.Info("policy loaded", "source", path)
+	for _, note := range problemTexts(rules.Warnings()) {
+		s.log.Warn("policy warning", "source", path, "detail", note)
+	}
+	return nil
+}
+
+// CachedKeys is the number of keys in the cache; for the blocked set, that of
+// the usernames asked about.
+func (s *Store) CachedKeys() int { return s.cache.size() }
+
+func (s *Store) observe(e StoreEvent) {
+	if s.options.Observe != nil {
+		e.Time = time.Now()
+		s.options.Observe(e)
+	}
+}
