@@ -26,6 +26,8 @@ const (
 	maxLineLength = 4096 // of which more is cut
 )
 
+var errNoAnswer = errors.New("no answer")
+
 // child is a process that the demo started.
 type child struct {
 	name  string
@@ -66,7 +68,7 @@ func startChild(name, path string, args, env []string, dir string, log io.Writer
 // ready waits until probe succeeds. A child that ends before that, or does not answer in time, is an
 // error that shows its last lines.
 func (c *child) ready(ctx context.Context, probe func(context.Context) error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, readyTimeout, fmt.Errorf("no answer within %v", readyTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, readyTimeout, errNoAnswer)
 	defer cancel()
 	retry := time.NewTicker(readyPoll)
 	defer retry.Stop()
@@ -81,10 +83,11 @@ func (c *child) ready(ctx context.Context, probe func(context.Context) error) er
 		case <-c.ended:
 			return c.earlyEnd()
 		case <-ctx.Done():
-			if errors.Is(context.Cause(ctx), context.Canceled) {
-				return context.Canceled
+			cause := context.Cause(ctx)
+			if errors.Is(cause, errNoAnswer) {
+				return fmt.Errorf("%s: %w in %v: %w\n%s", c.name, cause, readyTimeout, err, c.tail)
 			}
-			return fmt.Errorf("%s: %w: %w\n%s", c.name, context.Cause(ctx), err, c.tail)
+			return cause
 		case <-retry.C:
 		}
 	}

@@ -39,7 +39,7 @@ type demo struct {
 	folder                 string   // throw-away
 	children               []*child // in the order of their start
 	closers                []io.Closer
-	failed                 chan error // the first thing that broke; room for every child and server
+	fail                   context.CancelCauseFunc // ends everything; the first cause counts
 	redis                  *redis.Client
 	page, issuer           string // origins
 	gateway, admin, broker string // host:port
@@ -47,7 +47,6 @@ type demo struct {
 
 // start brings everything up and returns once it answers.
 func (d *demo) start(ctx context.Context) (err error) {
-	d.failed = make(chan error, 8)
 	if d.folder, err = os.MkdirTemp("", "topicgate-demo-"); err != nil {
 		return err
 	}
@@ -138,7 +137,7 @@ func (d *demo) serve(l net.Listener, handler http.Handler) {
 	d.closers = append(d.closers, server)
 	go func() {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			d.failed <- err
+			d.fail(err)
 		}
 	}()
 }
@@ -151,7 +150,7 @@ func (d *demo) keep(c *child, err error) (*child, error) {
 	d.children = append(d.children, c)
 	go func() {
 		<-c.ended
-		d.failed <- c.earlyEnd() // read by nobody once stop has begun
+		d.fail(c.earlyEnd()) // of no effect once the demo is being stopped
 	}()
 	return c, nil
 }
@@ -178,16 +177,6 @@ provider   %s/.well-known/openid-configuration
 
 Ctrl-C takes everything down.
 `, d.page, cli, cli, cli, cli, cli, d.gateway, d.admin, d.broker, d.issuer)
-}
-
-// wait returns when ctx ends, or with an error when something else did.
-func (d *demo) wait(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	case err := <-d.failed:
-		return err
-	}
 }
 
 // stop ends everything, the last that was started first.

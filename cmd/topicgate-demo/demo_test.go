@@ -43,10 +43,14 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// playGateway answers as ready and tells at / what it was told.
+// playGateway answers as ready, tells at / what it was told, and dies at /die.
 func playGateway() {
 	http.HandleFunc("/readyz", func(http.ResponseWriter, *http.Request) {})
 	http.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, os.Environ()) })
+	http.HandleFunc("/die", func(http.ResponseWriter, *http.Request) {
+		fmt.Fprintln(os.Stderr, "dying as asked")
+		os.Exit(3)
+	})
 	panic(http.ListenAndServe(os.Getenv("TOPICGATE_ADMIN_LISTEN"), nil))
 }
 
@@ -87,7 +91,7 @@ func startDemo(t *testing.T, gateway string) *running {
 	t.Helper()
 	given, err := findPrograms(programs{topicgate: os.Args[0]})
 	if err != nil {
-		if os.Getenv("CI") == "true" {
+		if os.Getenv("CI") == "true" || os.Getenv("TEST_SERVERS") == "required" {
 			t.Fatal(err)
 		}
 		t.Skip(err)
@@ -126,6 +130,18 @@ func (r *running) url(t *testing.T) string {
 	}
 }
 
+var metricsURL = regexp.MustCompile(`metrics at (http://\S+)/metrics`)
+
+// admin is the address of the gateway's own HTTP server, once the demo is up.
+func (r *running) admin(t *testing.T) string {
+	t.Helper()
+	found := metricsURL.FindStringSubmatch(r.stdout.String())
+	if found == nil {
+		t.Fatalf("no metrics address in\n%s", r.stdout)
+	}
+	return found[1]
+}
+
 func (r *running) end(t *testing.T) int {
 	t.Helper()
 	select {
@@ -160,12 +176,8 @@ func TestDemoComesUpServesAndLeavesNothingBehind(t *testing.T) {
 		t.Errorf("Content-Security-Policy = %q; want own scripts only, and the provider to connect to", policy)
 	}
 
-	metrics := regexp.MustCompile(`metrics at (http://\S+)/metrics`).FindStringSubmatch(r.stdout.String())
-	if metrics == nil {
-		t.Fatalf("no metrics address in\n%s", r.stdout)
-	}
 	var environ []string
-	getJSON(t, metrics[1]+"/", &environ)
+	getJSON(t, r.admin(t)+"/", &environ)
 	told := strings.Join(environ, "\n")
 	if !strings.Contains(told, "TOPICGATE_OIDC_ISSUER="+config.Issuer) || strings.Contains(told, "TOPICGATE_MISSPELT") {
 		t.Errorf("the gateway was told\n%s\nwant the demo's issuer and nothing of the visitor's own settings", told)
@@ -194,6 +206,20 @@ func TestDemoSaysWhichChildFailedAndWhy(t *testing.T) {
 		t.Errorf("the demo ended with %d; want 1", status)
 	}
 	if got := r.stderr.String(); !strings.Contains(got, "topicgate ended by itself (exit status 1)") || !strings.Contains(got, "topicgate | the settings are wrong") {
+		t.Errorf("standard error = %q; want the child and its last line", got)
+	}
+}
+
+func TestDemoEndsWhenAChildDoes(t *testing.T) {
+	r := startDemo(t, "serve")
+	r.url(t)
+	if response, err := client.Get(r.admin(t) + "/die"); err == nil {
+		response.Body.Close()
+	}
+	if status := r.end(t); status != 1 {
+		t.Errorf("the demo ended with %d; want 1", status)
+	}
+	if got := r.stderr.String(); !strings.Contains(got, "topicgate ended by itself (exit status 3)") || !strings.Contains(got, "topicgate | dying as asked") {
 		t.Errorf("standard error = %q; want the child and its last line", got)
 	}
 }

@@ -43,17 +43,19 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		fmt.Fprintf(stderr, "topicgate-demo: %v\n", err)
 		return 1
 	}
-	d := &demo{flags: f, environ: environ}
+	running, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	d := &demo{flags: f, environ: environ, fail: fail}
 	if f.verbose {
 		d.log = &lockedWriter{w: stderr}
 	}
 	defer d.stop()
-	err = d.start(ctx)
-	if err == nil {
+	if err = d.start(running); err == nil {
 		d.explain(stdout)
-		err = d.wait(ctx)
+		<-running.Done()
+		err = context.Cause(running)
 	}
-	if err != nil && ctx.Err() == nil {
+	if ctx.Err() == nil {
 		fmt.Fprintf(stderr, "topicgate-demo: %v\n", err)
 		return 1
 	}

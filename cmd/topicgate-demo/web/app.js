@@ -72,7 +72,7 @@ const handlers = {
     drawTitle()
   },
   message(message) {
-    const to = message.room ? conversation('room', message.room) : message.to ? conversation('along', 'direct messages') : conversation('user', message.with)
+    const to = message.room ? conversation('room', message.room) : message.to ? conversation('along', 'all direct messages') : conversation('user', message.with)
     add(to, message)
   },
 }
@@ -144,7 +144,7 @@ function drawLists() {
   byId('people').replaceChildren(...config.users.filter((user) => user !== session.user).map((user) =>
     item(conversation('user', user), h('span', { class: 'portrait' }, avatar(user), h('span', { class: present.has(user) ? 'dot on' : 'dot' })),
       h('small', { class: 'muted' }, present.has(user) ? 'online' : ''))))
-  if (moderator()) byId('people').append(item(conversation('along', 'direct messages'), h('span', { class: 'hash' }, '*'), h('small', { class: 'muted' }, 'everybody’s')))
+  if (moderator()) byId('people').append(item(conversation('along', 'all direct messages'), h('span', { class: 'hash' }, '*')))
   byId('my-state').textContent = STATES[state]
   byId('my-state').dataset.state = state
   byId('compose').querySelector('button').disabled = state !== 'online'
