@@ -20,9 +20,8 @@ type Access struct {
 // view is one scope as one principal sees it.
 type view struct {
 	*scope
-	title  string // "everybody", "user" or "role"
-	rules  *Ruleset
-	values []meaning // by part.ref
+	refs   []ref
+	values []meaning // of the refs
 	order  int       // of the ruleset
 }
 

@@ -48,6 +48,7 @@ func (r *Ruleset) Len() int {
 // scope holds the rules for everybody, of one user or of one role: in the order
 // of their lines, and as a trie.
 type scope struct {
+	title  string // "user alice", "role moderator"; empty: everybody
 	rules  []*Rule
 	root   node
 	depth  int // of the deepest node

@@ -139,7 +139,7 @@ func (p *parser) parseSection(keyword, name string, at int) {
 	}
 	p.scope = scopes[name]
 	if p.scope == nil {
-		p.scope = &scope{}
+		p.scope = &scope{title: keyword + " " + name}
 		scopes[name] = p.scope
 	}
 }

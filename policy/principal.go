@@ -52,18 +52,18 @@ func NewAccess(p Principal, sets map[string]Set, rulesets ...*Ruleset) *Access {
 		for j, ref := range rs.refs {
 			values[j] = resolve(ref, p, sets)
 		}
-		add := func(s *scope, title string) {
+		add := func(s *scope) {
 			if s == nil || len(s.rules) == 0 {
 				return
 			}
-			a.views = append(a.views, view{scope: s, title: title, rules: rs, values: values, order: i})
+			a.views = append(a.views, view{scope: s, refs: rs.refs, values: values, order: i})
 			a.depth = max(a.depth, s.depth)
 			a.denies = a.denies || s.denies
 		}
-		add(&rs.everybody, "everybody")
-		add(rs.users[p.Username], "user")
+		add(&rs.everybody)
+		add(rs.users[p.Username])
 		for _, role := range roles {
-			add(rs.roles[role], "role")
+			add(rs.roles[role])
 		}
 	}
 	return a

@@ -1,0 +1,88 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// manyRules is a text of n rules of all kinds, most with a name of their own.
+func manyRules(n int) string {
+	var b strings.Builder
+	for i := range n {
+		switch i % 5 {
+		case 0:
+			fmt.Fprintf(&b, "pattern read app%d/messages/%%u/+\n", i)
+		case 1:
+			fmt.Fprintf(&b, "pattern write app%d/messages/+/%%u\n", i)
+		case 2:
+			fmt.Fprintf(&b, "pattern readwrite app%d/room/{rooms}/#\n", i)
+		case 3:
+			fmt.Fprintf(&b, "pattern deny app%d/room/+/private\n", i-1)
+		case 4:
+			fmt.Fprintf(&b, "pattern read +/app%d/{claim.tenant}/%%u-{rooms}\n", i)
+		}
+	}
+	return b.String()
+}
+
+func BenchmarkReceive(b *testing.B) {
+	for _, rules := range []int{10, 40, 1000, 10000} {
+		for _, members := range []int{1, 100, 10000} {
+			a := NewAccess(Principal{Username: "alice", Claims: map[string]any{"tenant": "acme"}},
+				map[string]Set{"rooms": rooms(members)}, mustParse(b, manyRules(rules)))
+			topic := []byte(fmt.Sprintf("app%d/room/room-00000/messages", rules-3))
+			b.Run(fmt.Sprintf("rules=%d/rooms=%d", rules, members), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if !a.Receive(topic).Allowed {
+						b.Fatal("denied")
+					}
+				}
+			})
+		}
+	}
+}
+
+func BenchmarkNewAccess(b *testing.B) {
+	rs := mustParse(b, manyRules(1000))
+	sets := map[string]Set{"rooms": rooms(10000)}
+	b.ReportAllocs()
+	for b.Loop() {
+		NewAccess(Principal{Username: "alice", Claims: map[string]any{"tenant": "acme"}}, sets, rs)
+	}
+}
+
+func BenchmarkSubscribe(b *testing.B) {
+	a := NewAccess(Principal{Username: "alice"}, map[string]Set{"rooms": rooms(10000)}, mustParse(b, manyRules(1000)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if !a.Subscribe("app2/room/room-00000/#").Allowed {
+			b.Fatal("denied")
+		}
+	}
+}
+
+func BenchmarkNarrow(b *testing.B) {
+	for _, members := range []int{1, 100, 10000} {
+		a := NewAccess(Principal{Username: "alice"}, map[string]Set{"rooms": rooms(members)}, mustParse(b, manyRules(40)))
+		for _, filter := range []string{"app2/room/+/x", "app2/room/room-00000/#"} {
+			b.Run(fmt.Sprintf("rooms=%d/%s", members, strings.ReplaceAll(filter, "/", ".")), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, complete := a.Narrow(filter, 20000); !complete {
+						b.Fatal("incomplete")
+					}
+				}
+			})
+		}
+	}
+}
+
+func BenchmarkParse(b *testing.B) {
+	text := manyRules(10000)
+	b.ReportAllocs()
+	for b.Loop() {
+		mustParse(b, text)
+	}
+}
