@@ -80,6 +80,7 @@ func TestAnswersThatAreNoKeys(t *testing.T) {
 		{"discovery 404", discovery, write(404, "not here"), "answered with status 404"},
 		{"discovery garbage", discovery, write(200, "<html>"), "discovery failed: "},
 		{"discovery of another issuer", discovery, write(200, `{"issuer":"https://evil.example"}`), "did not match"},
+		{"discovery of an issuer with a long name", discovery, write(200, `{"issuer":"`+strings.Repeat("x", 1<<16)+`"}`), "..."},
 		{"endless discovery", discovery, endless, "longer than 1048576 bytes"},
 		{"keys 500", jwks, write(500, strings.Repeat("x", 1<<16)), "keys not fetched: "},
 		{"keys 204", jwks, write(204, ""), "answered with status 204"},
