@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -91,8 +90,10 @@ func parseHop(s string) (hop netip.AddrPort, ok bool) {
 // header is the client's first, malformed, bytes. The header is read by the first Read, Write or
 // RemoteAddr of a connection, so Accept never waits for it. Without proxies l is returned as it is.
 //
-// A connection of a trusted proxy is a *proxyproto.Conn. It holds at most 256 bytes, all of which
-// its first Read into a buffer of that size or more hands out; see bareConn.
+// A connection of a trusted proxy is a *proxyproto.Conn; its Raw gives the connection below. What
+// came with the header, at most 256 bytes, is in the wrapper until the first Read into a buffer of
+// that size. Both net/http and crypto/tls read into larger ones, so once an HTTP request was read,
+// the connection below may be read directly.
 func (t TrustedProxies) Listener(l net.Listener) net.Listener {
 	if len(t) == 0 {
 		return l
@@ -121,32 +122,4 @@ func validProxyHeader(h *proxyproto.Header) error {
 		return errors.New("PROXY protocol header: the client is not connected over TCP")
 	}
 	return nil
-}
-
-// tcpConn finds the TCP connection under TLS and PROXY protocol, for socket options and for what
-// concerns the socket alone. Nothing may be read from or written to it: TLS is above it.
-func tcpConn(conn net.Conn) (*net.TCPConn, bool) {
-	for {
-		switch c := conn.(type) {
-		case *net.TCPConn:
-			return c, true
-		case *tls.Conn:
-			conn = c.NetConn()
-		case *proxyproto.Conn:
-			conn = c.Raw()
-		default:
-			return nil, false
-		}
-	}
-}
-
-// bareConn takes a plain connection out of its PROXY protocol wrapper once the HTTP request was
-// read from it, which leaves nothing in the wrapper: net/http reads into 4096 bytes at a time, the
-// wrapper holds 256. What it gives can do all that a *net.TCPConn can (writev), and has the proxy's
-// address for RemoteAddr. Other connections are returned as they are; under TLS the wrapper stays.
-func bareConn(conn net.Conn) net.Conn {
-	if c, ok := conn.(*proxyproto.Conn); ok {
-		return c.Raw()
-	}
-	return conn
 }

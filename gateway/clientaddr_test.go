@@ -79,7 +79,8 @@ func proxyHeaderBytes(t *testing.T, s string) string {
 }
 
 // serveClientAddr answers each request with the address that the gateway would log, and takes the
-// connection over to echo one more line on bareConn.
+// connection over to echo one more line, on the connection below the wrapper of the PROXY protocol:
+// that must have handed out all that it read ahead.
 func serveClientAddr(t *testing.T, proxies TrustedProxies) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -93,10 +94,10 @@ func serveClientAddr(t *testing.T, proxies TrustedProxies) string {
 			return
 		}
 		defer conn.Close()
-		if _, ok := tcpConn(conn); !ok {
-			t.Errorf("tcpConn(%T) found no TCP connection", conn)
+		bare := conn
+		if wrapper, ok := conn.(*proxyproto.Conn); ok {
+			bare = wrapper.Raw()
 		}
-		bare := bareConn(conn)
 		_, _ = io.WriteString(bare, "HTTP/1.1 101 Switching Protocols\r\n\r\n"+proxies.ClientAddr(r).String()+"\n")
 		// What came with the request is in net/http's buffer, the rest still in the socket.
 		line, err := bufio.NewReader(io.MultiReader(io.LimitReader(buffered, int64(buffered.Reader.Buffered())), bare)).ReadString('\n')
@@ -188,22 +189,36 @@ func TestProxyProtocolHeaderIsRefused(t *testing.T) {
 	}
 }
 
-func TestTCPConnIsFoundUnderItsLayers(t *testing.T) {
-	raw := new(net.TCPConn)
-	for _, tt := range []struct {
-		name string
-		conn net.Conn
-		want bool
-	}{
-		{"plain", raw, true},
-		{"PROXY protocol", proxyproto.NewConn(raw), true},
-		{"TLS", tls.Server(raw, nil), true},
-		{"TLS over PROXY protocol", tls.Server(proxyproto.NewConn(raw), nil), true},
-		{"no TCP", new(net.UnixConn), false},
-	} {
-		if got, ok := tcpConn(tt.conn); ok != tt.want || ok && got != raw {
-			t.Errorf("%s: tcpConn() = %p, %v; want %p, %v", tt.name, got, ok, raw, tt.want)
-		}
+func TestProxyProtocolHeaderStandsBeforeTLS(t *testing.T) {
+	c := newTestCerts(t)
+	c.serve("gateway.test")
+	reloader, _ := newTestReloader(t, c.files)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	loopback := TrustedProxies{netip.MustParsePrefix("127.0.0.0/8")}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, loopback.ClientAddr(r).String())
+	})}
+	go func() { _ = server.Serve(tls.NewListener(loopback.Listener(l), reloader.TLSConfig())) }()
+	defer server.Close()
+
+	raw, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	_, _ = io.WriteString(raw, proxyHeaderBytes(t, proxyV2))
+	conn := tls.Client(raw, &tls.Config{InsecureSkipVerify: true})
+	_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatalf("ReadResponse() = %v", err)
+	}
+	defer response.Body.Close()
+	if got, err := io.ReadAll(response.Body); string(got) != "198.51.100.7:4711" {
+		t.Errorf("client address = %q, %v; want 198.51.100.7:4711", got, err)
 	}
 }
 
