@@ -6,6 +6,10 @@ import "bytes"
 // since they could not be had.
 const ReasonUnavailable = "policy_unavailable"
 
+// ReasonAmbiguous is the Reason of a Decision about a topic that could be made up
+// from the members of several sets in one level in more ways than are tried.
+const ReasonAmbiguous = "policy_ambiguous"
+
 // Access is what one principal may do. It is immutable and may be used by any
 // number of goroutines. A nil Access allows nothing.
 type Access struct {
@@ -29,7 +33,7 @@ type view struct {
 type Decision struct {
 	Allowed bool
 	Rule    *Rule  // the line that decided; nil: no rule matched
-	Reason  string // "", or why no rule was asked: ReasonUnavailable
+	Reason  string // "", or why the rules could not decide: ReasonUnavailable, ReasonAmbiguous
 }
 
 // NothingAllowed denies everything for want of rules: fail closed.
@@ -50,6 +54,9 @@ func (a *Access) decide(topicName []byte, op operation) Decision {
 	}
 	w := walk{op: op}
 	w.run(a, topicName)
+	if w.bindings.tries > maxTries {
+		return Decision{Reason: ReasonAmbiguous}
+	}
 	if w.denied != nil {
 		return Decision{Rule: w.denied}
 	}
@@ -62,10 +69,10 @@ func (a *Access) decide(topicName []byte, op operation) Decision {
 // A level "+" of the topic stands for any level at all: only wildcards match it,
 // as they do all its values. So a topic with "+" in it asks about a whole filter.
 type walk struct {
-	op     operation
-	values []meaning
-	order  int // of the ruleset looked at
-	chosen bindings
+	op       operation
+	values   []meaning
+	order    int // of the ruleset looked at
+	bindings bindings
 
 	allowed, denied           *Rule // the first in order of source
 	allowedOrder, deniedOrder int
@@ -109,9 +116,21 @@ func (w *walk) visit(n *node, rest []byte, more bool) {
 			w.visit(child, rest, more)
 		}
 	}
-	for i := range n.edges {
-		e := &n.edges[i]
-		expand(e.level.parts, name, w.values, &w.chosen, func() { w.visit(e.child, rest, more) })
+	w.try(n.open, name, rest, more)
+	for i := range n.heads {
+		h := &n.heads[i]
+		if len(name) < h.size {
+			break // they are sorted
+		}
+		w.try(h.byText[string(name[:h.size])], name, rest, more)
+	}
+}
+
+// try goes on behind the edges that a level's name can be made up by.
+func (w *walk) try(edges []edge, name, rest []byte, more bool) {
+	for i := range edges {
+		e := &edges[i]
+		expand(e.parts, name, w.values, &w.bindings, func() { w.visit(e.child, rest, more) })
 	}
 }
 

@@ -3,6 +3,7 @@ package policy
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -107,7 +108,7 @@ pattern deny %u/spelled/x
 
 func TestValuesThatCouldWidenARuleNeverExpand(t *testing.T) {
 	rs := mustParse(t, "pattern read a/%u/x\npattern read b/%c/x\npattern read c/{s}/x\npattern read d/{claim.k}/x\npattern read e/pre-{s}\n")
-	for _, bad := range []string{"", "+", "#", "a/b", "a+", "#a", "nul\x00", "\x1f", "\u0080"} {
+	for _, bad := range []string{"", "+", "#", "a/b", "a+", "#a", "nul\x00", "\x1f", "\u0080", "\xff", strings.Repeat("x", 1025)} {
 		set, skipped := NewSet([]string{bad, "good"})
 		if len(set) != 1 || len(skipped) != 1 || skipped[0] != bad {
 			t.Errorf("NewSet(%q, good) = %v, %q; want only good", bad, set, skipped)
@@ -209,6 +210,32 @@ func TestDeepTopicCostsNoMoreThanTheTrie(t *testing.T) {
 		if got := a.Receive(topic).Allowed; got != want {
 			t.Errorf("Receive(%s and 60,000 levels) = %v; want %v", prefix, got, want)
 		}
+	}
+}
+
+// Sets whose members begin with one another could be told apart in more ways than
+// there is time for; then the answer is no.
+func TestAmbiguousTopicIsDenied(t *testing.T) {
+	var members []string
+	for i := range 60 {
+		members = append(members, strings.Repeat("x", i+1))
+	}
+	set := setOf(members...)
+	a := NewAccess(Principal{}, map[string]Set{"a": set, "b": set, "c": set, "d": set},
+		mustParse(t, "pattern read #\npattern read y/{a}{b}{c}{d}\n"))
+	for topic, want := range map[string]Decision{
+		"y/" + strings.Repeat("x", 100) + "y": {Reason: ReasonAmbiguous},
+		"z/" + strings.Repeat("x", 100) + "y": {Allowed: true, Rule: a.views[0].scope.rules[0]},
+	} {
+		if got := a.Receive([]byte(topic)); got != want {
+			t.Errorf("Receive(%s) = %+v; want %+v", topic, got, want)
+		}
+	}
+	if d := a.Subscribe("y/" + strings.Repeat("x", 100) + "y"); d.Allowed {
+		t.Errorf("Subscribe = %+v; want denied", d)
+	}
+	if got, complete := NewAccess(Principal{}, a.sets, mustParse(t, "pattern read y/{a}{b}{c}{d}")).Narrow("y/"+strings.Repeat("x", 100)+"y", 10); complete {
+		t.Errorf("Narrow = %q, complete; want incomplete", got)
 	}
 }
 

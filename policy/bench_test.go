@@ -44,6 +44,26 @@ func BenchmarkReceive(b *testing.B) {
 	}
 }
 
+// Levels that begin with a text of their own must not be tried one by one.
+func BenchmarkReceiveMixedLevels(b *testing.B) {
+	for _, rules := range []int{10, 1000} {
+		var text strings.Builder
+		for i := range rules {
+			fmt.Fprintf(&text, "pattern read room/t%d-%%u/{rooms}\n", i)
+		}
+		a := NewAccess(Principal{Username: "alice"}, map[string]Set{"rooms": rooms(100)}, mustParse(b, text.String()))
+		topic := []byte(fmt.Sprintf("room/t%d-alice/room-00000", rules-1))
+		b.Run(fmt.Sprintf("rules=%d", rules), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if !a.Receive(topic).Allowed {
+					b.Fatal("denied")
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkNewAccess(b *testing.B) {
 	rs := mustParse(b, manyRules(1000))
 	sets := map[string]Set{"rooms": rooms(10000)}

@@ -61,14 +61,26 @@ type node struct {
 	names    []string // of the literals, sorted; for enumeration
 	longest  int      // bytes in the longest name: what is longer need not be hashed
 	plus     *node
-	edges    []edge  // levels with placeholders, each text once
-	here     outcome // of the rules that end here
-	below    outcome // of the rules that go on with '#': this level and all below
+	edges    []edge           // levels with placeholders, each text once
+	byText   map[string]*node // their children
+	here     outcome          // of the rules that end here
+	below    outcome          // of the rules that go on with '#': this level and all below
+
+	// The edges once more, for decisions: those that begin with a placeholder are
+	// tried one by one, those that begin with text are looked up by it.
+	open  []edge
+	heads []heads
 }
 
 type edge struct {
-	level level
+	parts []part
 	child *node
+}
+
+// heads are the edges of one node that begin with so many bytes of text.
+type heads struct {
+	size   int
+	byText map[string][]edge
 }
 
 // operation is what is asked for; it indexes outcome.
@@ -125,13 +137,16 @@ func (n *node) child(l level) *node {
 		}
 		return n.plus
 	case l.parts != nil:
-		for i := range n.edges {
-			if n.edges[i].level.text == l.text {
-				return n.edges[i].child
+		child := n.byText[l.text]
+		if child == nil {
+			child = &node{}
+			if n.byText == nil {
+				n.byText = make(map[string]*node)
 			}
+			n.byText[l.text] = child
+			n.edges = append(n.edges, edge{parts: l.parts, child: child})
 		}
-		n.edges = append(n.edges, edge{level: l, child: &node{}})
-		return n.edges[len(n.edges)-1].child
+		return child
 	}
 	child := n.literals[l.text]
 	if child == nil {
@@ -156,7 +171,22 @@ func (n *node) seal() {
 	}
 	for _, e := range n.edges {
 		e.child.seal()
+		n.index(e)
 	}
+}
+
+// index puts an edge where decisions look for it.
+func (n *node) index(e edge) {
+	head := e.parts[0].literal
+	if head == "" {
+		n.open = append(n.open, e)
+		return
+	}
+	i, found := slices.BinarySearchFunc(n.heads, len(head), func(h heads, size int) int { return h.size - size })
+	if !found {
+		n.heads = slices.Insert(n.heads, i, heads{size: len(head), byText: make(map[string][]edge)})
+	}
+	n.heads[i].byText[head] = append(n.heads[i].byText[head], e)
 }
 
 // deniedBy finds a rule that denies all that the levels of an allowing rule can
@@ -180,10 +210,8 @@ func (n *node) deniedBy(levels []level, first bool) *Rule {
 		}
 	}
 	if l.parts != nil {
-		for _, e := range n.edges {
-			if e.level.text == l.text {
-				return e.child.deniedBy(levels[1:], false)
-			}
+		if child := n.byText[l.text]; child != nil {
+			return child.deniedBy(levels[1:], false)
 		}
 		return nil
 	}

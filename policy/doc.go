@@ -17,9 +17,9 @@
 //     written out. A placeholder is not: a user named "$SYS" reaches nothing by
 //     `pattern read %u/#`.
 //   - A placeholder may be anywhere in a level of a `pattern` line. Its value never
-//     brings a wildcard or a new level: one that is empty, over 1 KiB, or holds
-//     '+', '#', '/' or a control character expands to nothing, and its rule, allow
-//     or deny, matches nothing.
+//     brings a wildcard or a new level: one that is empty, over 1 KiB, no UTF-8, or
+//     holds '+', '#', '/' or a control character expands to nothing, and its rule,
+//     allow or deny, matches nothing.
 //   - A {set} or list claim stands for one rule for each of its values: named twice
 //     in one rule it is the same value in both places.
 //   - `topic` lines take no placeholders, neither below `user` nor below `role`.

@@ -23,8 +23,8 @@ func (x *narrowing) enumerate(states []state, yield func(name string) bool) {
 			}
 		}
 		for _, e := range s.node.edges {
-			chosen := s.chosen
-			if !names(e.level.parts, "", s.view.values, &chosen, once) {
+			b := s.bindings
+			if !names(e.parts, "", s.view.values, &b, once) {
 				return
 			}
 		}
@@ -33,22 +33,22 @@ func (x *narrowing) enumerate(states []state, yield func(name string) bool) {
 
 // names calls yield for prefix followed by all that parts can stand for; it is
 // false when yield was.
-func names(parts []part, prefix string, values []meaning, chosen *bindings, yield func(string) bool) bool {
+func names(parts []part, prefix string, values []meaning, b *bindings, yield func(string) bool) bool {
 	if len(parts) == 0 {
 		return yield(prefix)
 	}
 	p, rest := &parts[0], parts[1:]
 	switch {
 	case p.ref < 0:
-		return names(rest, prefix+p.literal, values, chosen, yield)
+		return names(rest, prefix+p.literal, values, b, yield)
 	case p.bound:
-		return names(rest, prefix+string(chosen[p.slot]), values, chosen, yield)
+		return names(rest, prefix+string(b.chosen[p.slot]), values, b, yield)
 	}
 	use := func(text string) bool {
 		if p.slot >= 0 {
-			chosen[p.slot] = []byte(text)
+			b.chosen[p.slot] = []byte(text)
 		}
-		return names(rest, prefix+text, values, chosen, yield)
+		return names(rest, prefix+text, values, b, yield)
 	}
 	v := &values[p.ref]
 	if v.many == nil {

@@ -1,6 +1,10 @@
 package policy
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+	"unicode/utf8"
+)
 
 // Bounds of a rule. They bound what one decision can cost, whatever the topic.
 const (
@@ -8,6 +12,7 @@ const (
 	maxChoices    = 8     // different {set} and {claim} placeholders in one rule
 	maxFilter     = 65535 // bytes; a UTF-8 Encoded String, MQTT 5.0 section 1.5.4
 	maxValueBytes = 1024  // of a value that a placeholder stands for
+	maxTries      = 16384 // look-ups to tell apart the sets that share a level, for one topic
 )
 
 // level is one level of a rule's filter: a wildcard, a literal, or, when it has
@@ -62,14 +67,19 @@ type meaning struct {
 
 // bindings are the values chosen so far on a path through a trie. A slot belongs
 // to the first placeholder of its name on the path, so siblings may reuse it.
-type bindings [maxChoices][]byte
+type bindings struct {
+	chosen [maxChoices][]byte
+	tries  int // spent; over maxTries nothing expands any more
+}
 
 // expand calls yield for each way in which the parts make up text, with the
-// values chosen for it in chosen.
+// values chosen for it in b.
 //
 // A set costs one look-up when it is the only placeholder with several values
-// that is left in the level, else one for each place where its value may end.
-func expand(parts []part, text []byte, values []meaning, chosen *bindings, yield func()) {
+// that is left in the level, else one for each place where its value may end. So
+// many of the latter are needed only when a level names several sets whose members
+// begin with one another, or when somebody makes up a topic against such a rule.
+func expand(parts []part, text []byte, values []meaning, b *bindings, yield func()) {
 	for i := range parts {
 		p := &parts[i]
 		if p.ref < 0 {
@@ -80,10 +90,10 @@ func expand(parts []part, text []byte, values []meaning, chosen *bindings, yield
 			continue
 		}
 		if p.bound {
-			if !bytes.HasPrefix(text, chosen[p.slot]) {
+			if !bytes.HasPrefix(text, b.chosen[p.slot]) {
 				return
 			}
-			text = text[len(chosen[p.slot]):]
+			text = text[len(b.chosen[p.slot]):]
 			continue
 		}
 		v := &values[p.ref]
@@ -93,12 +103,12 @@ func expand(parts []part, text []byte, values []meaning, chosen *bindings, yield
 				return
 			}
 			if p.slot >= 0 {
-				chosen[p.slot] = text[:n]
+				b.chosen[p.slot] = text[:n]
 			}
 			text = text[n:]
 			continue
 		}
-		if rest, ok := fixedLen(parts[i+1:], values, chosen, p.slot); ok {
+		if rest, ok := fixedLen(parts[i+1:], values, b, p.slot); ok {
 			n := len(text) - rest
 			if n <= 0 || n > maxValueBytes {
 				return
@@ -106,14 +116,17 @@ func expand(parts []part, text []byte, values []meaning, chosen *bindings, yield
 			if _, ok := v.many[string(text[:n])]; !ok {
 				return
 			}
-			chosen[p.slot] = text[:n]
+			b.chosen[p.slot] = text[:n]
 			text = text[n:]
 			continue
 		}
 		for n := 1; n <= min(len(text), maxValueBytes); n++ {
+			if b.tries++; b.tries > maxTries {
+				return
+			}
 			if _, ok := v.many[string(text[:n])]; ok {
-				chosen[p.slot] = text[:n]
-				expand(parts[i+1:], text[n:], values, chosen, yield)
+				b.chosen[p.slot] = text[:n]
+				expand(parts[i+1:], text[n:], values, b, yield)
 			}
 		}
 		return
@@ -126,7 +139,7 @@ func expand(parts []part, text []byte, values []meaning, chosen *bindings, yield
 // fixedLen is the length in bytes of what parts expand to; ok is false when that
 // depends on a choice: of another placeholder, or of the one in slot, which is
 // being made.
-func fixedLen(parts []part, values []meaning, chosen *bindings, slot int) (n int, ok bool) {
+func fixedLen(parts []part, values []meaning, b *bindings, slot int) (n int, ok bool) {
 	for i := range parts {
 		p := &parts[i]
 		switch {
@@ -135,7 +148,7 @@ func fixedLen(parts []part, values []meaning, chosen *bindings, slot int) (n int
 		case p.bound && p.slot == slot:
 			return 0, false
 		case p.bound:
-			n += len(chosen[p.slot])
+			n += len(b.chosen[p.slot])
 		case values[p.ref].many != nil:
 			return 0, false
 		default:
@@ -146,18 +159,11 @@ func fixedLen(parts []part, values []meaning, chosen *bindings, slot int) (n int
 }
 
 // expandable says whether a value may stand in a level: it must not be empty,
-// bring a wildcard, a new level or a control character, nor be longer than
-// maxValueBytes. Bytes that are no UTF-8 are in no topic, so they need no look.
+// bring a wildcard, a new level or a control character, be no UTF-8, nor be longer
+// than maxValueBytes.
 func expandable(value string) bool {
-	if value == "" || len(value) > maxValueBytes {
-		return false
-	}
-	for _, r := range value {
-		if r == '+' || r == '#' || r == '/' || isControl(r) {
-			return false
-		}
-	}
-	return true
+	return value != "" && len(value) <= maxValueBytes && utf8.ValidString(value) &&
+		!strings.ContainsFunc(value, func(r rune) bool { return r == '+' || r == '#' || r == '/' || isControl(r) })
 }
 
 // isControl reports the control characters of MQTT 5.0 section 1.5.4.

@@ -55,9 +55,9 @@ type narrowing struct {
 
 // state is a place in the trie of one view, with the values chosen on the way.
 type state struct {
-	view   *view
-	node   *node
-	chosen bindings
+	view     *view
+	node     *node
+	bindings bindings
 }
 
 // descend goes on at the states, all of which x.path leads to, with level i of
@@ -110,16 +110,17 @@ func (x *narrowing) follow(states []state, name string, i int, wild bool) {
 	text := []byte(name)
 	for _, s := range states {
 		if child := s.node.literals[name]; child != nil {
-			next = append(next, state{view: s.view, node: child, chosen: s.chosen})
+			next = append(next, state{view: s.view, node: child, bindings: s.bindings})
 		}
 		if dollar {
 			continue
 		}
 		for _, e := range s.node.edges {
-			chosen := s.chosen
-			expand(e.level.parts, text, s.view.values, &chosen, func() {
-				next = append(next, state{view: s.view, node: e.child, chosen: chosen})
+			b := bindings{chosen: s.bindings.chosen}
+			expand(e.parts, text, s.view.values, &b, func() {
+				next = append(next, state{view: s.view, node: e.child, bindings: b})
 			})
+			x.over = x.over || b.tries > maxTries
 		}
 	}
 	if wild {
@@ -141,7 +142,7 @@ func (x *narrowing) step(next []state, name string, i int) {
 func plusOf(next, states []state) []state {
 	for _, s := range states {
 		if s.node.plus != nil {
-			next = append(next, state{view: s.view, node: s.node.plus, chosen: s.chosen})
+			next = append(next, state{view: s.view, node: s.node.plus, bindings: s.bindings})
 		}
 	}
 	return next

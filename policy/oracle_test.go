@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"topicgate/frames"
 )
@@ -62,7 +63,7 @@ func writeOut(pattern string, a *Access) (filters []string, ok bool) {
 		var out []string
 		for _, f := range filters {
 			for _, v := range values {
-				if v != "" && !strings.ContainsAny(v, "+#/\x00\x01\x7f") {
+				if v != "" && len(v) <= 1024 && utf8.ValidString(v) && !strings.ContainsAny(v, "+#/") {
 					out = append(out, strings.ReplaceAll(f, placeholder, v))
 				}
 			}

@@ -18,11 +18,11 @@ const (
 // probe matches one rule with one topic or filter, and keeps what came of it or,
 // when nothing did, why not at the deepest level that was reached.
 type probe struct {
-	view   *view
-	topic  []string
-	filter bool // topic is a Topic Filter
-	chosen bindings
-	steps  int // values left to try
+	view     *view
+	topic    []string
+	filter   bool // topic is a Topic Filter
+	bindings bindings
+	steps    int // values left to try
 
 	extent  extent
 	deepest int
@@ -85,7 +85,7 @@ func (p *probe) match(levels []level, i int, all bool) {
 		p.match(levels[1:], i+1, all)
 	default:
 		matched := false
-		expand(l.parts, []byte(p.topic[i]), p.view.values, &p.chosen, func() {
+		expand(l.parts, []byte(p.topic[i]), p.view.values, &p.bindings, func() {
 			matched = true
 			p.match(levels[1:], i+1, all)
 		})
@@ -120,7 +120,7 @@ func (p *probe) any(levels []level, i int) {
 		p.fail(i, "level %d: %s", i+1, none)
 		return
 	}
-	names(l.parts, "", p.view.values, &p.chosen, func(string) bool {
+	names(l.parts, "", p.view.values, &p.bindings, func(string) bool {
 		p.match(levels[1:], i+1, false)
 		p.steps--
 		return p.extent == nothing && p.steps > 0
@@ -191,7 +191,7 @@ func (p *probe) mismatch(l level, name string) string {
 	}
 	ref, many := p.view.refs[l.parts[0].ref], p.view.values[l.parts[0].ref].many
 	if _, member := many[name]; member && l.parts[0].bound {
-		return fmt.Sprintf("want %s = %s as before, %s has %s", ref, p.chosen[l.parts[0].slot], p.noun(), name)
+		return fmt.Sprintf("want %s = %s as before, %s has %s", ref, p.bindings.chosen[l.parts[0].slot], p.noun(), name)
 	}
 	return fmt.Sprintf("%s: %s is not a member (%s)", ref, name, sample(many))
 }

@@ -46,22 +46,29 @@ func (a *Access) cover(filter string) (allowed, denied *Rule) {
 	} else {
 		topic = []byte(filter)
 	}
-	w := walk{op: reading}
-	w.run(a, topic)
-	allowed, denied = w.allowed, w.denied
+	allowed, denied = a.readers(topic)
 	if !open {
 		return allowed, denied
 	}
 	for n := bytes.Count(topic, []byte("/")) + 1; n <= a.depth && (allowed != nil || denied != nil); n++ {
 		topic = append(topic, "/+"...)
-		w = walk{op: reading}
-		w.run(a, topic)
+		one, other := a.readers(topic)
 		if allowed != nil {
-			allowed = w.allowed
+			allowed = one
 		}
 		if denied != nil {
-			denied = w.denied
+			denied = other
 		}
 	}
 	return allowed, denied
+}
+
+// readers are the first rules that allow and deny reading a topic.
+func (a *Access) readers(topic []byte) (allowed, denied *Rule) {
+	w := walk{op: reading}
+	w.run(a, topic)
+	if w.bindings.tries > maxTries {
+		return nil, w.denied
+	}
+	return w.allowed, w.denied
 }
