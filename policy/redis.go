@@ -53,6 +53,9 @@ func ParseRedisURL(rawURL string) (*redis.UniversalOptions, error) {
 		return nil, fmt.Errorf("redis URL: unknown scheme %q; want redis, rediss or redis-sentinel", scheme)
 	}
 	hosts, tail := strings.ReplaceAll(rest, ","+scheme+"://", ","), ""
+	if strings.Contains(hosts, "://") {
+		return nil, errors.New("redis URL: all items of the list must have the same scheme")
+	}
 	if i := strings.IndexAny(hosts, "/?#"); i >= 0 {
 		hosts, tail = hosts[:i], hosts[i:]
 	}

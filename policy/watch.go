@@ -49,8 +49,8 @@ type watcher struct {
 
 	mu      sync.Mutex
 	nodes   map[string]*server // by addr
-	checked time.Time        // Cluster: when the masters were last known
-	slots   string           // Cluster: which master had which slots
+	checked time.Time          // Cluster: when the masters were last known
+	slots   string             // Cluster: which master had which slots
 	live    bool
 	liveC   chan struct{} // closed while live
 	since   time.Time     // when live last changed
