@@ -1,0 +1,162 @@
+package gateway
+
+import (
+	"crypto/x509"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/gorilla/websocket"
+)
+
+// subprotocols in the order of preference; "mqttv3.1" is what older clients call it.
+var subprotocols = []string{"mqtt", "mqttv3.1"}
+
+// wsWriteBytes is the size of the pooled buffers in which WebSocket messages are put together: a
+// whole batch and its frame header.
+const wsWriteBytes = batchBytes + 16
+
+// Handler answers WebSocket upgrades on the configured paths.
+func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.accept) }
+
+// accept checks a request in the order in which an operator would look for the mistake, upgrades
+// it, and leaves the session to a goroutine of its own: as long as the handler runs, net/http
+// keeps the request and its buffers alive.
+func (s *Server) accept(w http.ResponseWriter, r *http.Request) {
+	refuse := func(status int, text string) {
+		s.options.Metrics.httpRefused(status)
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		if status == http.StatusUpgradeRequired {
+			w.Header().Set("Upgrade", "websocket") // RFC 9110 section 15.5.22
+			w.Header().Set("Connection", "Upgrade")
+		}
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(text + "\n"))
+	}
+	switch {
+	case !slices.Contains(s.options.Paths, r.URL.Path):
+		refuse(http.StatusNotFound, "not found")
+		return
+	case !websocket.IsWebSocketUpgrade(r):
+		refuse(http.StatusUpgradeRequired, "this is a WebSocket endpoint for MQTT")
+		return
+	case !s.originAllowed(r):
+		s.log.Info("origin refused", "remote", s.options.TrustedProxies.ClientAddr(r).String(), "origin", r.Header.Get("Origin"))
+		refuse(http.StatusForbidden, "origin not allowed")
+		return
+	case s.draining.Load():
+		refuse(http.StatusServiceUnavailable, "shutting down")
+		return
+	case !slices.ContainsFunc(websocket.Subprotocols(r), func(p string) bool { return slices.Contains(subprotocols, p) }):
+		refuse(http.StatusBadRequest, "the subprotocol must be mqtt")
+		return
+	}
+	if open := s.open.Add(1); s.options.MaxConnections > 0 && open > int64(s.options.MaxConnections) {
+		s.open.Add(-1)
+		refuse(http.StatusServiceUnavailable, "too many connections")
+		return
+	}
+	session := newSession(s, s.options.TrustedProxies.ClientAddr(r), s.tokensOf(r), certificateOf(r))
+	ws, err := s.upgrader.Upgrade(w, r, nil) // answers a bad request itself
+	if err != nil {
+		s.open.Add(-1)
+		s.options.Metrics.httpRefused(http.StatusBadRequest)
+		s.log.Debug("upgrade failed", "remote", session.remote.String(), "err", err.Error())
+		return
+	}
+	if !session.adopt(ws) || !s.register(session) {
+		s.open.Add(-1)
+		_ = ws.Close()
+		return
+	}
+	go session.serve()
+}
+
+// originAllowed judges the Origin header, which browsers always send and scripts cannot forge
+// (RFC 6455 section 10.2). Without one the client is no browser.
+func (s *Server) originAllowed(r *http.Request) bool {
+	origins := r.Header.Values("Origin")
+	if len(origins) == 0 {
+		return true
+	}
+	if len(origins) > 1 {
+		return false
+	}
+	allowed := s.options.AllowedOrigins
+	if slices.Contains(allowed, "*") {
+		return true
+	}
+	origin, err := url.Parse(origins[0])
+	if err != nil || origin.Host == "" || origin.Path != "" || origin.RawQuery != "" || origin.User != nil {
+		return false // "null" among them
+	}
+	if len(allowed) == 0 {
+		return strings.EqualFold(origin.Host, r.Host)
+	}
+	return slices.ContainsFunc(allowed, func(a string) bool {
+		want, err := url.Parse(a)
+		return err == nil && strings.EqualFold(want.Scheme, origin.Scheme) && strings.EqualFold(withPort(want), withPort(origin))
+	})
+}
+
+// withPort is u's host with the scheme's own port spelled out.
+func withPort(u *url.URL) string {
+	if u.Port() != "" {
+		return u.Host
+	}
+	switch strings.ToLower(u.Scheme) {
+	case "https", "wss":
+		return u.Host + ":443"
+	case "http", "ws":
+		return u.Host + ":80"
+	}
+	return u.Host
+}
+
+// requestTokens is what the HTTP request may have brought, by token source.
+type requestTokens map[TokenSource]string
+
+// tokensOf picks the tokens of the configured sources out of the request, so that the request
+// itself can go.
+func (s *Server) tokensOf(r *http.Request) requestTokens {
+	var tokens requestTokens
+	keep := func(source TokenSource, token string) {
+		if token == "" {
+			return
+		}
+		if tokens == nil {
+			tokens = requestTokens{}
+		}
+		tokens[source] = strings.Clone(token)
+	}
+	for _, source := range s.options.TokenSources {
+		switch source.Kind {
+		case TokenHeader:
+			// RFC 6750 section 2.1; the scheme's case does not matter (RFC 9110 section 11.1).
+			scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+			if strings.EqualFold(scheme, "Bearer") {
+				keep(source, strings.TrimLeft(token, " "))
+			}
+		case TokenCookie:
+			// Browsers send cookies from any page. Without an Origin nobody has said that this page may.
+			if r.Header.Get("Origin") == "" {
+				continue
+			}
+			if cookie, err := r.Cookie(source.Name); err == nil {
+				keep(source, cookie.Value)
+			}
+		case TokenQuery:
+			keep(source, r.URL.Query().Get(source.Name))
+		}
+	}
+	return tokens
+}
+
+// certificateOf is the client certificate that TLS has verified, or nil.
+func certificateOf(r *http.Request) *x509.Certificate {
+	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
+		return nil
+	}
+	return r.TLS.VerifiedChains[0][0]
+}

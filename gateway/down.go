@@ -1,0 +1,342 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"topicgate/frames"
+	"topicgate/policy"
+)
+
+// downState is what the pump towards the client keeps. Nobody else touches it until the pump has
+// returned.
+type downState struct {
+	counts  packetCounts
+	packets uint64
+	bytes   uint64
+
+	aliases    []topicAlias // those that the broker uses
+	dropped    idSet        // dropped QoS 2 deliveries that wait for the broker's PUBREL
+	properties []byte       // scratch for rewritten properties
+	skip       int          // bytes of a packet that is too large, still to pass over
+}
+
+func (d *downState) count(p frames.Packet) {
+	d.counts.add(byte(p.Type()), len(p.Raw))
+	d.packets++
+	d.bytes += uint64(len(p.Raw))
+}
+
+// brokerAliases bounds the aliases of a broker that uses more than it was allowed to; some do.
+const brokerAliases = 256
+
+// pumpDown reads the broker until it ends the connection or the session ends. What one read brought
+// goes to the client in one WebSocket message.
+func (s *session) pumpDown() error {
+	// A read that returns less than it could has emptied the socket; the packets go out then. A
+	// full one is followed by another at once.
+	for {
+		if err := s.handleInbox(); err != nil {
+			return s.downEnded(err)
+		}
+		s.down.counts.flush(s.server.options.Metrics, dirDown)
+		if err := s.client.flush(); err != nil {
+			return s.clientWriteError(err)
+		}
+		if err := s.upstream.flush(); err != nil {
+			return s.brokerWriteError(err)
+		}
+		if s.broker.inbox.Len() == 0 {
+			s.broker.inbox.Release()
+		}
+		if err := s.broker.fill(); err != nil {
+			if err == io.EOF {
+				err = errors.New("connection closed")
+			}
+			return s.downEnded(ended(EndBrokerLost, err))
+		}
+	}
+}
+
+// downEnded sends on what came before the end.
+func (s *session) downEnded(err error) error {
+	s.down.counts.flush(s.server.options.Metrics, dirDown)
+	_ = s.client.flush()
+	return err
+}
+
+// handleInbox handles the whole packets that have come.
+func (s *session) handleInbox() error {
+	for {
+		if s.down.skip > 0 {
+			s.down.skip -= s.broker.inbox.Skip(s.down.skip)
+			if s.down.skip > 0 {
+				return nil
+			}
+		}
+		p, ok, err := s.broker.inbox.Next(s.version, s.upstreamMaximum())
+		if err != nil {
+			if passed, err := s.passOver(err); passed {
+				continue
+			} else if err == nil {
+				return nil // its head is not all there yet
+			}
+			return s.malformedDown(err)
+		}
+		if !ok {
+			return nil
+		}
+		s.down.count(p)
+		if err := s.handleDown(p); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *session) malformedDown(err error) error {
+	s.server.options.Metrics.malformedPacket(dirDown)
+	return ended(EndBrokerProtocolError, err)
+}
+
+// handleDown judges one packet of the broker's.
+func (s *session) handleDown(p frames.Packet) error {
+	switch t := p.Type(); t {
+	case frames.TypePublish:
+		return s.publishDown(p)
+	case frames.TypePuback, frames.TypePubrec, frames.TypePubcomp:
+		return s.ackDown(p)
+	case frames.TypePubrel:
+		return s.pubrelDown(p)
+	case frames.TypeSuback:
+		return s.subackDown(p)
+	case frames.TypeUnsuback:
+		return s.unsubackDown(p)
+	case frames.TypePingresp:
+		if s.pings.Load() > 0 {
+			s.pings.Add(-1)
+			return s.forwardDown(p.Raw)
+		}
+		return nil // answers a PINGREQ of the gateway's own
+	case frames.TypeDisconnect:
+		if s.version != frames.V5 {
+			break
+		}
+		disconnect, err := frames.ParseDisconnect(p, s.version)
+		if err != nil {
+			return s.malformedDown(err)
+		}
+		if err := s.forwardDown(p.Raw); err != nil {
+			return err
+		}
+		return ended(EndBrokerDisconnect, fmt.Errorf("DISCONNECT %s", disconnect.Reason))
+	}
+	return s.malformedDown(&frames.Error{Type: p.Type(), Code: frames.ProtocolError, Detail: "not expected from a broker"})
+}
+
+func (s *session) forwardDown(raw []byte) error {
+	if err := s.client.forward(raw); err != nil {
+		return s.clientWriteError(err)
+	}
+	return nil
+}
+
+// publishDown delivers a PUBLISH if it may be read now.
+func (s *session) publishDown(p frames.Packet) error {
+	publish, err := frames.ParsePublish(p, s.version)
+	if err != nil {
+		return s.malformedDown(err)
+	}
+	topicName := publish.TopicName
+	var alias *topicAlias
+	if s.version == frames.V5 {
+		if alias, err = resolveAlias(&s.down.aliases, brokerAliases, &publish); err != nil {
+			return s.malformedDown(err)
+		}
+		if alias != nil {
+			topicName = alias.topicName
+		}
+	}
+	d := s.access().Receive(topicName)
+	if !d.Allowed || reserved(topicName) {
+		return s.dropDelivery(&publish, topicName, d)
+	}
+	rewrite := false
+	if alias != nil {
+		rewrite = s.adaptAlias(&publish, alias)
+	}
+	if s.subs.rewritesIDs() {
+		rewrite = s.rewriteSubscriptionIDs(&publish, topicName) || rewrite
+	}
+	if !rewrite {
+		return s.forwardDown(p.Raw)
+	}
+	size := len(p.Raw) + len(topicName) + len(publish.Properties) + propertyOverhead
+	if size > s.clientMaximum { // [MQTT-3.1.2-25]: as if it had been sent
+		packet := publish.Append(nil, s.version)
+		if len(packet) > s.clientMaximum {
+			return s.dropDelivery(&publish, topicName, policy.Decision{Reason: "packet_too_large"})
+		}
+	}
+	if alias != nil {
+		if n, _ := publish.Properties.Uint(frames.PropTopicAlias); n != 0 {
+			alias.told = true
+		}
+	}
+	if err := s.client.publish(&publish, s.version, size); err != nil {
+		return s.clientWriteError(err)
+	}
+	return nil
+}
+
+// adaptAlias makes the packet say what the client can understand: an alias that it allowed and knows.
+// It reports whether the packet was changed.
+func (s *session) adaptAlias(publish *frames.Publish, alias *topicAlias) bool {
+	n, _ := publish.Properties.Uint(frames.PropTopicAlias)
+	switch {
+	case n > uint32(s.aliasesDown): // the broker was not allowed to
+		s.down.properties = appendWithout(s.down.properties[:0], publish.Properties, frames.PropTopicAlias)
+		publish.Properties = s.down.properties
+		publish.TopicName = alias.topicName
+		return true
+	case len(publish.TopicName) > 0:
+		alias.told = true
+		return false
+	case !alias.told:
+		publish.TopicName = alias.topicName
+		return true
+	}
+	return false
+}
+
+func appendWithout(dst []byte, properties frames.Properties, id frames.PropertyID) frames.Properties {
+	for p := range properties.All() {
+		if p.ID != id {
+			dst = append(dst, p.Encoded...)
+		}
+	}
+	return dst
+}
+
+// dropDelivery keeps a PUBLISH from the client and completes it towards the broker, so that messages that
+// may be read are not held up behind it.
+func (s *session) dropDelivery(publish *frames.Publish, topicName []byte, d policy.Decision) error {
+	s.rejectDelivery(publish, topicName, d)
+	switch publish.QoS {
+	case 1:
+		return s.acknowledgeUpstream(frames.TypePuback, publish.PacketID)
+	case 2:
+		// A message that was under way before the connection was (DUP) may be one that the client
+		// has; its handshake is left to the client from PUBREL on, which hurts nobody who has not.
+		if !publish.Dup {
+			s.down.dropped.add(publish.PacketID)
+		}
+		return s.acknowledgeUpstream(frames.TypePubrec, publish.PacketID)
+	}
+	return nil
+}
+
+func (s *session) acknowledgeUpstream(t frames.Type, id uint16) error {
+	ack := frames.Ack{Type: t, PacketID: id}
+	var packet [8]byte
+	if err := s.upstream.addBytes(ack.Append(packet[:0], s.version)); err != nil {
+		return s.brokerWriteError(err)
+	}
+	return nil
+}
+
+// pubrelDown completes the handshake of a dropped delivery here, others at the client.
+func (s *session) pubrelDown(p frames.Packet) error {
+	ack, err := frames.ParseAck(p, s.version)
+	if err != nil && !errors.Is(err, frames.ErrReasonCode) {
+		return s.malformedDown(err)
+	}
+	if s.down.dropped.has(ack.PacketID) {
+		s.down.dropped.remove(ack.PacketID)
+		return s.acknowledgeUpstream(frames.TypePubcomp, ack.PacketID)
+	}
+	return s.relayAck(p, ack, err)
+}
+
+// ackDown passes on what the broker says to a publish of the client's.
+func (s *session) ackDown(p frames.Packet) error {
+	ack, err := frames.ParseAck(p, s.version)
+	if err != nil && !errors.Is(err, frames.ErrReasonCode) {
+		return s.malformedDown(err)
+	}
+	if ack.Type != frames.TypePubrec || ack.Reason >= frames.UnspecifiedError {
+		s.ids.release(ack.PacketID)
+	}
+	return s.relayAck(p, ack, err)
+}
+
+// relayAck forwards an acknowledgement, with a Reason Code that is illegal (some brokers send such)
+// replaced: clients give up on those.
+func (s *session) relayAck(p frames.Packet, ack frames.Ack, illegal error) error {
+	if illegal == nil {
+		return s.forwardDown(p.Raw)
+	}
+	s.log.Debug("illegal reason code repaired", "packet", ack.Type.String(), "reason_code", uint8(ack.Reason))
+	repaired := frames.Ack{Type: ack.Type, PacketID: ack.PacketID}
+	if ack.Reason >= frames.UnspecifiedError && (ack.Type == frames.TypePuback || ack.Type == frames.TypePubrec) {
+		repaired.Reason = frames.UnspecifiedError
+	}
+	if err := s.client.addBytes(repaired.Append(nil, s.version)); err != nil {
+		return s.clientWriteError(err)
+	}
+	return nil
+}
+
+// passOver begins to skip a PUBLISH that is too large, which a broker of 3.x cannot be kept from
+// sending (a retained one would end each session of its readers again and again). It reports whether
+// it did; neither that nor an error: more of the packet's head is needed.
+func (s *session) passOver(err error) (bool, error) {
+	var broken *frames.Error
+	head := s.broker.inbox.Peek()
+	if !errors.As(err, &broken) || broken.Code != frames.PacketTooLarge || frames.Type(head[0]>>4) != frames.TypePublish {
+		return false, err
+	}
+	length, header, ok := remainingLength(head)
+	if !ok {
+		return false, err
+	}
+	qos := frames.QoS(head[0] >> 1 & 3)
+	need := header + 2
+	if len(head) >= need {
+		need += int(head[header])<<8 | int(head[header+1])
+		if qos > 0 {
+			need += 2
+		}
+	}
+	if need > header+length {
+		return false, err
+	}
+	if len(head) < need || need == header+2 {
+		return false, nil
+	}
+	publish := frames.Publish{QoS: qos, Retain: head[0]&1 != 0, Dup: head[0]&8 != 0}
+	topicEnd := need
+	if qos > 0 {
+		topicEnd -= 2
+		publish.PacketID = uint16(head[topicEnd])<<8 | uint16(head[topicEnd+1])
+	}
+	topicName := head[header+2 : topicEnd]
+	if frames.CheckTopicName(topicName) != nil || qos > 2 || qos > 0 && publish.PacketID == 0 {
+		return false, err
+	}
+	s.down.skip = header + length
+	s.down.packets++
+	s.down.bytes += uint64(s.down.skip)
+	return true, s.dropDelivery(&publish, topicName, policy.Decision{Reason: "packet_too_large"})
+}
+
+// remainingLength reads the fixed header of a packet that Cut found too large, so it is well formed.
+func remainingLength(head []byte) (length, header int, ok bool) {
+	for i := 1; i < len(head) && i <= 4; i++ {
+		length |= int(head[i]&0x7f) << (7 * (i - 1))
+		if head[i]&0x80 == 0 {
+			return length, i + 1, true
+		}
+	}
+	return 0, 0, false
+}

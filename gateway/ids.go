@@ -1,0 +1,140 @@
+package gateway
+
+import (
+	"sync"
+
+	"topicgate/frames"
+)
+
+// packetIDs knows which Packet Identifiers are in use between this session and its broker: by the
+// client, and by the gateway itself for packets of its own [MQTT-2.2.1-3]. The zero value is
+// ready to use.
+type packetIDs struct {
+	mu     sync.Mutex
+	client idSet
+	second idSet // of these, the client's QoS 2 publishes
+	own    map[uint16]struct{}
+	freed  sync.Cond // when one of own was given back, or closed; L is set at first use
+	closed bool
+}
+
+// take marks id as used by the client. While the gateway itself uses it, take waits: the
+// client's packets wait behind it, as they would behind a slow broker. False: the session ended.
+func (p *packetIDs) take(id uint16) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.own) > 0 && !p.closed {
+		if _, taken := p.own[id]; !taken {
+			break
+		}
+		p.freed.L = &p.mu
+		p.freed.Wait()
+	}
+	p.client.add(id)
+	return !p.closed
+}
+
+// takePublish is take for a PUBLISH.
+func (p *packetIDs) takePublish(id uint16, qos frames.QoS) bool {
+	if !p.take(id) {
+		return false
+	}
+	if qos == 2 {
+		p.mu.Lock()
+		p.second.add(id)
+		p.mu.Unlock()
+	}
+	return true
+}
+
+// publishing reports whether id is that of a QoS 2 PUBLISH which the broker has and has not completed.
+func (p *packetIDs) publishing(id uint16) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.second.has(id)
+}
+
+// release marks id as no longer used by the client.
+func (p *packetIDs) release(id uint16) {
+	p.mu.Lock()
+	p.client.remove(id)
+	p.second.remove(id)
+	p.mu.Unlock()
+}
+
+// takeOwn picks an identifier for a packet of the gateway's own; false: there is none.
+func (p *packetIDs) takeOwn() (uint16, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	// From the top: clients count upwards.
+	for id := uint16(65535); id > 0; id-- {
+		if _, taken := p.own[id]; taken || p.client.has(id) {
+			continue
+		}
+		if p.own == nil {
+			p.own = map[uint16]struct{}{}
+		}
+		p.own[id] = struct{}{}
+		return id, true
+	}
+	return 0, false
+}
+
+// releaseOwn gives an identifier of takeOwn back; false: it was none.
+func (p *packetIDs) releaseOwn(id uint16) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, taken := p.own[id]; !taken {
+		return false
+	}
+	delete(p.own, id)
+	if p.freed.L != nil {
+		p.freed.Broadcast()
+	}
+	return true
+}
+
+// isOwn reports whether id is the gateway's own at the moment.
+func (p *packetIDs) isOwn(id uint16) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, taken := p.own[id]
+	return taken
+}
+
+// close wakes up who waits in take.
+func (p *packetIDs) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	if p.freed.L != nil {
+		p.freed.Broadcast()
+	}
+}
+
+// idSet is a set of Packet Identifiers: a bit each, in pages that are made when one of their
+// identifiers is first added. The zero value is empty. At most 8.5 KiB.
+type idSet struct {
+	pages *[64]*[16]uint64
+}
+
+func (s *idSet) add(id uint16) {
+	if s.pages == nil {
+		s.pages = new([64]*[16]uint64)
+	}
+	page := &s.pages[id>>10]
+	if *page == nil {
+		*page = new([16]uint64)
+	}
+	(*page)[id>>6&15] |= 1 << (id & 63)
+}
+
+func (s *idSet) remove(id uint16) {
+	if s.pages != nil && s.pages[id>>10] != nil {
+		s.pages[id>>10][id>>6&15] &^= 1 << (id & 63)
+	}
+}
+
+func (s *idSet) has(id uint16) bool {
+	return s.pages != nil && s.pages[id>>10] != nil && s.pages[id>>10][id>>6&15]&(1<<(id&63)) != 0
+}

@@ -1,0 +1,174 @@
+package gateway
+
+import (
+	"sync"
+
+	"topicgate/frames"
+)
+
+// batchBytes is how much is put together for one write at most. A packet that is longer is written
+// by itself.
+const batchBytes = 32 << 10
+
+var batchPool = sync.Pool{New: func() any { b := make([]byte, 0, batchBytes); return &b }}
+
+// outbound collects whole Control Packets for one peer and writes many of them at once. Any
+// goroutine of the session may add packets; their order is the order of the calls. A write blocks
+// while the peer does not read, until the write timeout, and everybody who adds waits with it:
+// that is the back-pressure.
+//
+// Packets that lie side by side in the reader's buffer and are forwarded unchanged are not copied
+// at all: run is a view of them. The reader calls settle before it moves its buffer.
+type outbound struct {
+	write func([]byte) error // one write of whole packets to the peer
+
+	mu     sync.Mutex
+	run    []byte  // forwarded packets in the reader's buffer; after those in batch
+	batch  *[]byte // from batchPool; nil: empty
+	err    error   // of the first write that failed; nothing is written after it
+	closed bool    // no more packets: the farewell has been said
+}
+
+// forward adds raw, whole packets that stay valid until settle or flush.
+func (o *outbound) forward(raw []byte) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if n := len(o.run); n > 0 {
+		if n+len(raw) <= cap(o.run) && &o.run[:n+1][n] == &raw[0] && n < batchBytes {
+			o.run = o.run[:n+len(raw)]
+			return nil
+		}
+		if err := o.settleLocked(); err != nil {
+			return err
+		}
+	}
+	o.run = raw
+	return nil
+}
+
+// settle takes over what is still a view of the reader's buffer.
+func (o *outbound) settle() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.settleLocked()
+}
+
+func (o *outbound) settleLocked() error {
+	if len(o.run) == 0 {
+		return o.err
+	}
+	if o.room(len(o.run)) {
+		*o.batch = append(*o.batch, o.run...)
+		o.run = nil
+		return nil
+	}
+	return o.flushLocked()
+}
+
+// room reports whether n more bytes fit into the batch, and sees to it that there is one.
+func (o *outbound) room(n int) bool {
+	if n > batchBytes {
+		return false
+	}
+	if o.batch == nil {
+		o.batch = batchPool.Get().(*[]byte)
+	}
+	return len(*o.batch)+n <= batchBytes
+}
+
+// add encodes one packet to the end of the batch. encode appends it to dst, which has room for
+// size bytes; it must not keep dst.
+func (o *outbound) add(size int, encode func(dst []byte) []byte) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := o.settleLocked(); err != nil {
+		return err
+	}
+	if o.closed {
+		return errClosed
+	}
+	if !o.room(size) {
+		if err := o.flushLocked(); err != nil {
+			return err
+		}
+		if !o.room(size) { // longer than a batch
+			return o.writeLocked(encode(make([]byte, 0, size)))
+		}
+	}
+	*o.batch = encode(*o.batch)
+	return nil
+}
+
+// addBytes adds a copy of whole packets.
+func (o *outbound) addBytes(raw []byte) error {
+	return o.add(len(raw), func(dst []byte) []byte { return append(dst, raw...) })
+}
+
+// publish adds p encoded for version v; it does not allocate.
+func (o *outbound) publish(p *frames.Publish, v frames.Version, size int) error {
+	return o.add(size, func(dst []byte) []byte { return p.Append(dst, v) })
+}
+
+// flush writes all that was added.
+func (o *outbound) flush() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.flushLocked()
+}
+
+func (o *outbound) flushLocked() error {
+	if o.batch != nil {
+		batch := o.batch
+		o.batch = nil
+		err := o.err
+		if len(o.run) > 0 && len(*batch)+len(o.run) <= batchBytes {
+			*batch = append(*batch, o.run...)
+			o.run = nil
+		}
+		if len(*batch) > 0 {
+			err = o.writeLocked(*batch)
+		}
+		*batch = (*batch)[:0]
+		batchPool.Put(batch)
+		if err != nil {
+			o.run = nil
+			return err
+		}
+	}
+	if len(o.run) > 0 {
+		run := o.run
+		o.run = nil
+		return o.writeLocked(run)
+	}
+	return o.err
+}
+
+func (o *outbound) writeLocked(p []byte) error {
+	if o.err != nil {
+		return o.err
+	}
+	if o.closed {
+		return errClosed
+	}
+	o.err = o.write(p)
+	return o.err
+}
+
+// close writes what was added and lets nothing follow but last, if any.
+func (o *outbound) close(last []byte) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return o.err
+	}
+	err := o.flushLocked()
+	if err == nil && len(last) > 0 {
+		err = o.writeLocked(last)
+	}
+	o.closed = true
+	if o.batch != nil {
+		batchPool.Put(o.batch)
+		o.batch = nil
+	}
+	return err
+}

@@ -1,0 +1,205 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// maxHeaderBytes bounds a request's header. A token in it may be as long as an MQTT password.
+const maxHeaderBytes = 128 << 10
+
+// Server accepts WebSocket connections and keeps one session for each.
+type Server struct {
+	options  Options
+	log      *slog.Logger
+	clientID clientIDTemplate
+	upgrader websocket.Upgrader
+	brokers  *brokers
+
+	open     atomic.Int64 // upgraded connections, also those without a session yet
+	draining atomic.Bool  // no new sessions
+
+	mu       sync.Mutex
+	sessions map[*session]struct{}
+	users    map[string]map[string]int // connections by username and upstream Client Identifier
+	ended    sync.WaitGroup            // sessions' goroutines
+}
+
+// New checks options and makes a Server. It does nothing until Serve.
+func New(options Options) (*Server, error) {
+	o, err := options.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	template, err := parseClientIDTemplate(o.ClientIDTemplate)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		options:  o,
+		log:      o.Logger,
+		clientID: template,
+		brokers:  newBrokers(o),
+		sessions: map[*session]struct{}{},
+		users:    map[string]map[string]int{},
+	}
+	s.upgrader = websocket.Upgrader{
+		HandshakeTimeout: o.ConnectTimeout,
+		// The socket below reads whole chunks; this need only hold a frame's header.
+		ReadBufferSize:  256,
+		WriteBufferSize: wsWriteBytes,
+		WriteBufferPool: &sync.Pool{},
+		Subprotocols:    subprotocols,
+		CheckOrigin:     func(*http.Request) bool { return true }, // accept has looked
+	}
+	return s, nil
+}
+
+// Serve accepts connections of l until ctx ends, then closes l and returns; sessions go on until
+// Drain or Close.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	l = s.options.TrustedProxies.Listener(socketListener{l})
+	if s.options.TLS != nil {
+		l = tls.NewListener(l, s.options.TLS)
+	}
+	server := &http.Server{
+		Handler:           s.Handler(),
+		ReadHeaderTimeout: s.options.ConnectTimeout,
+		IdleTimeout:       s.options.ConnectTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// Draining reports whether Drain was called: the server takes no new sessions.
+func (s *Server) Draining() bool { return s.draining.Load() }
+
+// Drain takes no new sessions and ends those that live, evenly spread over most of the drain timeout, so
+// that their clients do not all reconnect elsewhere at once. It returns when none is left.
+func (s *Server) Drain(ctx context.Context) {
+	s.draining.Store(true)
+	s.mu.Lock()
+	live := make([]*session, 0, len(s.sessions))
+	for session := range s.sessions {
+		live = append(live, session)
+	}
+	s.mu.Unlock()
+	if len(live) > 0 {
+		s.log.Info("draining", "sessions", len(live))
+	}
+	pause := s.options.DrainTimeout * 3 / 4 / time.Duration(max(len(live), 1))
+	ticker := time.NewTicker(max(pause, time.Millisecond))
+	defer ticker.Stop()
+	for i, session := range live {
+		session.finish(ended(EndDraining, nil))
+		if i == len(live)-1 {
+			break
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+		}
+	}
+	s.Close()
+}
+
+// Close ends all sessions and waits until they are gone.
+func (s *Server) Close() {
+	s.draining.Store(true)
+	s.mu.Lock()
+	for session := range s.sessions {
+		session.finish(ended(EndDraining, nil))
+	}
+	s.mu.Unlock()
+	s.ended.Wait()
+}
+
+// register counts a session that is about to be served; false while draining.
+func (s *Server) register(session *session) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining.Load() {
+		return false
+	}
+	s.sessions[session] = struct{}{}
+	s.ended.Add(1)
+	return true
+}
+
+func (s *Server) forget(session *session) {
+	s.mu.Lock()
+	delete(s.sessions, session)
+	if session.counted {
+		byID := s.users[session.identity.Username]
+		if byID[session.upstreamID]--; byID[session.upstreamID] <= 0 {
+			delete(byID, session.upstreamID)
+		}
+		if len(byID) == 0 {
+			delete(s.users, session.identity.Username)
+		}
+	}
+	s.mu.Unlock()
+	s.open.Add(-1)
+	s.ended.Done()
+}
+
+// admit counts a verified session for its user; false: the user has as many as allowed. A client
+// that comes back is not held up by its own dead connection, which the broker is about to end.
+func (s *Server) admit(session *session) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	byID := s.users[session.identity.Username]
+	if limit := s.options.MaxConnectionsPerUser; limit > 0 && byID[session.upstreamID] == 0 && len(byID) >= limit {
+		return false
+	}
+	if byID == nil {
+		byID = map[string]int{}
+		s.users[session.identity.Username] = byID
+	}
+	byID[session.upstreamID]++
+	session.counted = true
+	return true
+}
+
+// SessionInfo describes a live session, for the admin listener.
+type SessionInfo struct {
+	Session  string    `json:"session"`
+	User     string    `json:"user"`
+	Issuer   string    `json:"issuer,omitempty"`
+	ClientID string    `json:"client_id"`
+	Version  string    `json:"version"`
+	Remote   string    `json:"remote"`
+	Upstream string    `json:"upstream"`
+	Since    time.Time `json:"since"`
+	Expires  time.Time `json:"expires,omitzero"`
+}
+
+// Sessions lists the live sessions of this instance that have been accepted, oldest first.
+func (s *Server) Sessions() []SessionInfo {
+	s.mu.Lock()
+	infos := make([]SessionInfo, 0, len(s.sessions))
+	for session := range s.sessions {
+		if info := session.info.Load(); info != nil {
+			infos = append(infos, *info)
+		}
+	}
+	s.mu.Unlock()
+	slices.SortFunc(infos, func(a, b SessionInfo) int { return a.Since.Compare(b.Since) })
+	return infos
+}

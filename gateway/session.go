@@ -1,0 +1,297 @@
+package gateway
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"golang.org/x/time/rate"
+
+	"topicgate/auth"
+	"topicgate/frames"
+	"topicgate/policy"
+)
+
+// lingerTimeout is how long an ended session waits for its peers to read the last words and close.
+const lingerTimeout = 2 * time.Second
+
+// session is one WebSocket connection and its connection to a broker.
+//
+// Two goroutines serve it: up reads the client, down reads the broker. Everything else that
+// happens to it (the policy changes, the token expires, the gateway drains) comes as a call of
+// finish or review from outside.
+type session struct {
+	// Immutable after adopt.
+	server        *Server
+	id            string
+	remote        netip.AddrPort
+	requestTokens requestTokens     // until CONNECT is answered
+	certificate   *x509.Certificate // likewise
+	ws            *websocket.Conn
+	clientSocket  *socket
+
+	// Immutable after establish, which ends before down starts.
+	version        frames.Version
+	clientID       string // as the client knows it
+	upstreamID     string
+	counted        bool // guarded by server.mu
+	grant          *policy.Grant
+	broker         brokerConn
+	keepAlive      time.Duration
+	will           *will  // nil: none
+	userProperty   []byte // encoded, added to each PUBLISH; nil: none
+	clientMaximum  int    // Maximum Packet Size of the client
+	brokerMaximum  int    // Maximum Packet Size of the broker
+	aliasesUp      uint16 // Topic Alias Maximum that the broker gave the client
+	aliasesDown    uint16 // Topic Alias Maximum that the client gave the broker
+	problemInfo    bool   // reason strings may be sent anywhere [MQTT-3.1.2-29]
+	reauthenticate bool   // the client connected with OAUTH2-JWT and may send AUTH
+	resumed        bool   // the broker had a Session present
+	limiter        *rate.Limiter
+	log            *slog.Logger
+
+	// Written under identityMu, on re-authentication.
+	identityMu sync.Mutex
+	identity   auth.Identity
+	expiry     *time.Timer
+
+	client   outbound // towards the client
+	upstream outbound // towards the broker
+
+	info atomic.Pointer[SessionInfo] // once CONNECT was accepted
+
+	ids  packetIDs
+	subs subscriptions
+
+	// Owned by up.
+	up upState
+
+	// Owned by down.
+	down downState
+
+	reviews atomic.Int32 // asked for, since the last began
+	pings   atomic.Int32 // PINGREQs of the client that wait for their PINGRESP
+
+	done   chan struct{} // closed by finish
+	endMu  sync.Mutex
+	endErr error // the first cause
+	dialed bool  // broker is set
+}
+
+func newSession(server *Server, remote netip.AddrPort, tokens requestTokens, certificate *x509.Certificate) *session {
+	var id [8]byte
+	_, _ = rand.Read(id[:]) // never fails
+	s := &session{
+		server:        server,
+		id:            hex.EncodeToString(id[:]),
+		remote:        remote,
+		requestTokens: tokens,
+		certificate:   certificate,
+		done:          make(chan struct{}),
+	}
+	s.log = server.log.With("session_id", s.id, "remote", remote.String())
+	return s
+}
+
+// adopt takes over the upgraded connection; false if it is of a kind that can't be served.
+func (s *session) adopt(ws *websocket.Conn) bool {
+	s.ws = ws
+	s.clientSocket = socketBelow(ws.NetConn())
+	if s.clientSocket == nil {
+		s.log.Error("no socket below the WebSocket")
+		return false
+	}
+	s.clientSocket.limitWrites(s.server.options.WriteTimeout)
+	s.client.write = func(p []byte) error { return ws.WriteMessage(websocket.BinaryMessage, p) }
+	return true
+}
+
+// socketBelow finds the socket under the layers of TLS and PROXY protocol.
+func socketBelow(c net.Conn) *socket {
+	for c != nil {
+		switch layer := c.(type) {
+		case *socket:
+			return layer
+		case *tls.Conn:
+			c = layer.NetConn()
+		case interface{ Raw() net.Conn }:
+			c = layer.Raw()
+		default:
+			return nil
+		}
+	}
+	return nil
+}
+
+// serve is the life of the session from the upgrade on. It returns after everything that it
+// started has ended and both connections are closed.
+func (s *session) serve() {
+	defer s.server.forget(s)
+	begin := time.Now()
+	err := s.establish()
+	established := err == nil
+	if established {
+		s.server.options.Metrics.sessionStarted(s.version.String())
+		s.log.Info("session started", "version", s.version.String(), "broker", s.broker.address)
+		err = s.run()
+	}
+	s.finish(err) // a no-op if something else was first
+	err = s.cause()
+	s.leave(err, established)
+
+	var end EndReason
+	if !errors.As(err, &end) {
+		end = EndInternal
+	}
+	if established {
+		s.server.options.Metrics.sessionEnded(s.version.String(), end.String())
+	} else {
+		s.server.options.Metrics.sessionsEnded.add(end.String(), 1)
+	}
+	attributes := []any{"reason", end.String(), "duration_ms", time.Since(begin).Milliseconds(),
+		"packets_up", s.up.packets, "packets_down", s.down.packets, "bytes_up", s.up.bytes, "bytes_down", s.down.bytes}
+	var detail *endError
+	if errors.As(err, &detail) && detail.err != nil {
+		attributes = append(attributes, "err", detail.err.Error())
+	}
+	s.log.Log(context.Background(), endTable[end].level, "session ended", attributes...)
+}
+
+// run pumps in both directions until one side ends.
+func (s *session) run() error {
+	downDone := make(chan struct{})
+	go func() {
+		defer close(downDone)
+		s.finish(s.pumpDown())
+	}()
+	s.finish(s.pumpUp())
+	<-downDone
+	return nil
+}
+
+// finish ends the session because of err, if nothing has ended it yet: it wakes up both pumps, which
+// return. It never blocks and may be called from any goroutine.
+func (s *session) finish(err error) {
+	if err == nil {
+		err = ended(EndInternal, errors.New("BUG: ended without a cause"))
+	}
+	s.endMu.Lock()
+	defer s.endMu.Unlock()
+	if s.endErr != nil {
+		return
+	}
+	s.endErr = err
+	close(s.done)
+	now := time.Now()
+	_ = s.clientSocket.SetReadDeadline(now) // up returns
+	s.clientSocket.seal(now.Add(lingerTimeout))
+	if s.dialed {
+		s.broker.wake(now)
+	}
+	s.ids.close()
+	s.subs.close()
+}
+
+// cause is why the session ended; nil while it has not.
+func (s *session) cause() error {
+	s.endMu.Lock()
+	defer s.endMu.Unlock()
+	return s.endErr
+}
+
+// leave says goodbye to both sides and closes them.
+func (s *session) leave(err error, established bool) {
+	s.disarmExpiry()
+	if established {
+		s.leaveBroker()
+	}
+	if s.grant != nil {
+		s.grant.Close()
+	}
+	end := EndInternal
+	_ = errors.As(err, &end)
+	row := endTable[end]
+	code := row.code
+	var detail *endError
+	if errors.As(err, &detail) && detail.code != 0 {
+		code = detail.code
+	}
+	var last []byte
+	if established && code != 0 && s.version == frames.V5 && end != EndClientLost {
+		last = (&frames.Disconnect{Reason: code}).Append(nil, frames.V5)
+	}
+	_ = s.client.close(last)
+	deadline := time.Now().Add(lingerTimeout)
+	_ = s.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(row.status, ""), deadline)
+	if established {
+		s.broker.drain(deadline)
+	}
+	s.broker.close()
+	s.linger(deadline)
+	_ = s.ws.Close()
+	s.up.inbox.Skip(s.up.inbox.Len())
+	s.up.inbox.Release()
+}
+
+// leaveBroker sends what was forwarded last and ends our stream. Without a DISCONNECT before the end
+// the broker publishes the Will; one that is not allowed any more must not fire.
+func (s *session) leaveBroker() {
+	var last []byte
+	if s.will != nil && !s.up.disconnected && !s.judgeWill().Allowed {
+		s.rejectWill(s.judgeWill())
+		last = (&frames.Disconnect{}).Append(nil, s.version)
+	}
+	_ = s.upstream.close(last)
+	s.broker.halfClose()
+}
+
+// linger reads and drops what the client still sends until it closes. Closing a connection with
+// unread bytes resets it, and the client might lose our last words: the CONNACK that tells it not
+// to come back, the close status.
+func (s *session) linger(deadline time.Time) {
+	s.clientSocket.idle = nil
+	_ = s.clientSocket.SetReadDeadline(deadline)
+	var drop [512]byte
+	const most = 1 << 20 // of a client that won't stop talking
+	c := s.ws.NetConn()
+	for total := 0; total < most; {
+		n, err := c.Read(drop[:])
+		if err != nil {
+			return
+		}
+		total += n
+	}
+}
+
+func (s *session) disarmExpiry() {
+	s.identityMu.Lock()
+	defer s.identityMu.Unlock()
+	if s.expiry != nil {
+		s.expiry.Stop()
+	}
+}
+
+// access is what the session may do now.
+func (s *session) access() *policy.Access { return s.grant.Access() }
+
+// policyChanged is called by the policy store after each change that concerns the session.
+func (s *session) policyChanged() {
+	switch s.grant.Standing() {
+	case policy.Blocked:
+		s.finish(ended(EndBlocked, nil))
+	case policy.Revoked:
+		s.finish(ended(EndTokenRevoked, nil))
+	default:
+		s.requestReview()
+	}
+}

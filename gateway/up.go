@@ -1,0 +1,335 @@
+package gateway
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"topicgate/frames"
+)
+
+// upState is what the pump towards the broker keeps. Nobody else touches it until the pump has
+// returned.
+type upState struct {
+	inbox   frames.Buffer
+	message io.Reader // the WebSocket message that is being read; nil: between two
+	maximum int       // longest packet that the client may send
+	counts  packetCounts
+	packets uint64
+	bytes   uint64
+
+	aliases      []topicAlias // those that the client uses
+	refused      idSet        // refused QoS 2 publishes of 3.x that wait for PUBREL
+	properties   []byte       // scratch for stamped properties
+	disconnected bool         // the client sent DISCONNECT
+}
+
+func (u *upState) count(p frames.Packet) {
+	u.counts.add(byte(p.Type()), len(p.Raw))
+	u.packets++
+	u.bytes += uint64(len(p.Raw))
+}
+
+// pumpUp reads the client until there is nothing more to read. Packets are judged where they lie and
+// go to the broker when no further one is ready.
+func (s *session) pumpUp() error {
+	s.clientSocket.idle = s.upIdle
+	for {
+		for {
+			p, ok, err := s.up.inbox.Next(s.version, s.up.maximum)
+			if err != nil {
+				s.server.options.Metrics.malformedPacket(dirUp)
+				return s.upEnded(brokenPacket(err))
+			}
+			if !ok {
+				break
+			}
+			s.up.count(p)
+			if err := s.handleUp(p); err != nil {
+				return s.upEnded(err)
+			}
+		}
+		if err := s.receive(); err != nil {
+			return s.upEnded(s.clientReadError(err, EndInternal))
+		}
+	}
+}
+
+// upEnded sends on what was judged before the end.
+func (s *session) upEnded(err error) error {
+	_ = s.upstream.flush()
+	s.up.counts.flush(s.server.options.Metrics, dirUp)
+	return err
+}
+
+// upIdle runs when all that the client sent is read, before the wait for more.
+func (s *session) upIdle() error {
+	s.up.counts.flush(s.server.options.Metrics, dirUp)
+	if err := s.upstream.flush(); err != nil {
+		return s.brokerWriteError(err)
+	}
+	if err := s.client.flush(); err != nil {
+		return s.clientWriteError(err)
+	}
+	if s.up.message == nil {
+		s.up.inbox.Release()
+	}
+	return nil
+}
+
+// receive reads one WebSocket message, or as much of a long one as makes a batch.
+func (s *session) receive() error {
+	if s.up.message == nil {
+		kind, message, err := s.ws.NextReader()
+		if err != nil {
+			return err
+		}
+		if kind != websocket.BinaryMessage { // [MQTT-6.0.0-1]
+			return ended(EndTextMessage, nil)
+		}
+		s.up.message = message
+	}
+	if err := s.upstream.settle(); err != nil { // the inbox may move
+		return s.brokerWriteError(err)
+	}
+	for s.up.inbox.Len() < batchBytes || len(s.up.inbox.Peek()) > 0 {
+		n, err := s.up.message.Read(roomFor(&s.up.inbox))
+		s.up.inbox.Filled(n)
+		if err == io.EOF {
+			s.up.message = nil
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if n >= fillBytes || s.up.inbox.Len() >= batchBytes {
+			return nil // let the pump see what is there
+		}
+	}
+	return nil
+}
+
+// handleUp judges one packet of the client's.
+func (s *session) handleUp(p frames.Packet) error {
+	switch t := p.Type(); t {
+	case frames.TypePublish:
+		return s.publishUp(p)
+	case frames.TypePuback, frames.TypePubrec, frames.TypePubcomp:
+		if _, err := frames.ParseAck(p, s.version); err != nil {
+			return s.malformedUp(err)
+		}
+		return s.forwardUp(p.Raw)
+	case frames.TypePubrel:
+		return s.pubrelUp(p)
+	case frames.TypeSubscribe:
+		return s.subscribeUp(p)
+	case frames.TypeUnsubscribe:
+		return s.unsubscribeUp(p)
+	case frames.TypePingreq:
+		s.pings.Add(1)
+		return s.forwardUp(p.Raw)
+	case frames.TypeDisconnect:
+		return s.disconnectUp(p)
+	case frames.TypeAuth:
+		return s.authUp(p)
+	default:
+		// A second CONNECT [MQTT-3.1.0-2], or a packet that only servers send.
+		return s.malformedUp(&frames.Error{Type: t, Code: frames.ProtocolError, Detail: "not expected from a client here"})
+	}
+}
+
+func (s *session) malformedUp(err error) error {
+	s.server.options.Metrics.malformedPacket(dirUp)
+	return brokenPacket(err)
+}
+
+func (s *session) forwardUp(raw []byte) error {
+	if err := s.upstream.forward(raw); err != nil {
+		return s.brokerWriteError(err)
+	}
+	return nil
+}
+
+// publishUp judges a PUBLISH and passes it on, with the verified identity on 5.0.
+func (s *session) publishUp(p frames.Packet) error {
+	publish, err := frames.ParsePublish(p, s.version)
+	if err != nil {
+		return s.malformedUp(err)
+	}
+	if s.limiter != nil {
+		if err := s.slowDown(); err != nil {
+			return err
+		}
+	}
+	topicName := publish.TopicName
+	var alias *topicAlias
+	if s.version == frames.V5 {
+		if alias, err = resolveAlias(&s.up.aliases, s.aliasesUp, &publish); err != nil {
+			return s.malformedUp(err)
+		}
+		if alias != nil {
+			topicName = alias.topicName
+		}
+	}
+	if publish.QoS == 2 && s.up.refused.has(publish.PacketID) {
+		// Until PUBREL, a PUBLISH with this identifier is the refused one again [MQTT-4.3.3-10].
+		return s.acknowledge(frames.TypePubrec, publish.PacketID, frames.Success)
+	}
+	if reserved(topicName) {
+		return s.publishLocal(&publish, topicName)
+	}
+	if d := s.access().Publish(topicName); !d.Allowed {
+		return s.rejectPublish(&publish, topicName, d)
+	}
+	if s.server.options.AuditAllowed {
+		s.auditPublish(&publish, topicName)
+	}
+	if publish.QoS > 0 && !s.ids.takePublish(publish.PacketID, publish.QoS) {
+		return s.cause()
+	}
+	if s.version != frames.V5 {
+		return s.forwardUp(p.Raw)
+	}
+	if alias != nil {
+		if !alias.told {
+			publish.TopicName = topicName
+		}
+		alias.told = true
+	} else if s.userProperty == nil {
+		return s.forwardUp(p.Raw)
+	}
+	s.up.properties = s.stampProperties(s.up.properties[:0], publish.Properties)
+	publish.Properties = s.up.properties
+	size := len(p.Raw) + len(topicName) + len(s.userProperty) + propertyOverhead
+	if err := s.upstream.publish(&publish, s.version, size); err != nil {
+		return s.brokerWriteError(err)
+	}
+	return nil
+}
+
+// stampProperties appends properties to dst with the verified username in place of what the client
+// may have claimed.
+func (s *session) stampProperties(dst []byte, properties frames.Properties) frames.Properties {
+	for p := range properties.All() {
+		if !s.forged(p) {
+			dst = append(dst, p.Encoded...)
+		}
+	}
+	return append(dst, s.userProperty...)
+}
+
+// forged reports whether p is a User Property of the name that only the gateway sets.
+func (s *session) forged(p frames.Property) bool {
+	if p.ID != frames.PropUserProperty || s.userProperty == nil {
+		return false
+	}
+	name, _ := p.Pair()
+	return bytes.EqualFold(name, []byte(s.server.options.UserProperty))
+}
+
+// slowDown waits until the session may publish again. What is on its way goes out first; the client
+// feels that nobody reads.
+func (s *session) slowDown() error {
+	delay := s.limiter.Reserve().Delay()
+	if delay <= 0 {
+		return nil
+	}
+	// The pump's packets lie in the inbox, which stays as it is meanwhile.
+	if err := s.upstream.flush(); err != nil {
+		return s.brokerWriteError(err)
+	}
+	if err := s.client.flush(); err != nil {
+		return s.clientWriteError(err)
+	}
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-s.done:
+		return s.cause()
+	}
+}
+
+// pubrelUp completes the handshake of a refused publish here, others at the broker.
+func (s *session) pubrelUp(p frames.Packet) error {
+	ack, err := frames.ParseAck(p, s.version)
+	if err != nil {
+		return s.malformedUp(err)
+	}
+	if !s.up.refused.has(ack.PacketID) {
+		return s.forwardUp(p.Raw)
+	}
+	s.up.refused.remove(ack.PacketID)
+	return s.acknowledge(frames.TypePubcomp, ack.PacketID, frames.Success)
+}
+
+// disconnectUp passes the client's farewell on, unless its Will may not fire any more.
+func (s *session) disconnectUp(p frames.Packet) error {
+	disconnect, err := frames.ParseDisconnect(p, s.version)
+	if err != nil {
+		return s.malformedUp(err)
+	}
+	s.up.disconnected = true
+	if disconnect.Reason == frames.DisconnectWithWill && s.will != nil {
+		if d := s.judgeWill(); !d.Allowed {
+			s.rejectWill(d)
+			disconnect.Reason = frames.Success
+			err = s.upstream.addBytes(disconnect.Append(nil, s.version))
+		} else {
+			err = s.upstream.forward(p.Raw)
+		}
+	} else {
+		err = s.upstream.forward(p.Raw)
+	}
+	if err != nil {
+		return s.brokerWriteError(err)
+	}
+	if disconnect.Reason > frames.DisconnectWithWill {
+		return ended(EndClientDisconnect, fmt.Errorf("DISCONNECT %s", disconnect.Reason))
+	}
+	return ended(EndClientDisconnect, nil)
+}
+
+// acknowledge answers the client with a PUBACK, PUBREC or PUBCOMP of the gateway's own.
+func (s *session) acknowledge(t frames.Type, id uint16, reason frames.ReasonCode) error {
+	ack := frames.Ack{Type: t, PacketID: id, Reason: reason}
+	var packet [8]byte
+	if err := s.client.addBytes(ack.Append(packet[:0], s.version)); err != nil {
+		return s.clientWriteError(err)
+	}
+	return s.keepBrokerAwake()
+}
+
+// keepBrokerAwake sends a PINGREQ of the gateway's own when the broker has heard nothing for half the
+// Keep Alive although the client has not been silent: what the gateway answers itself never
+// reaches the broker, which would end the session.
+func (s *session) keepBrokerAwake() error {
+	if s.keepAlive == 0 || time.Since(s.broker.socket.lastWrite()) < s.keepAlive/2 {
+		return nil
+	}
+	if err := s.upstream.addBytes(frames.AppendPingreq(nil)); err != nil {
+		return s.brokerWriteError(err)
+	}
+	return nil
+}
+
+// brokerWriteError says what a failed write towards the broker means.
+func (s *session) brokerWriteError(err error) error {
+	if isTimeout(err) {
+		return ended(EndBrokerLost, errors.New("the broker does not read"))
+	}
+	return ended(EndBrokerLost, err)
+}
+
+// clientWriteError says what a failed write towards the client means.
+func (s *session) clientWriteError(err error) error {
+	if isTimeout(err) {
+		return ended(EndClientSlow, nil)
+	}
+	return ended(EndClientLost, err)
+}

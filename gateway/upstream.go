@@ -1,0 +1,308 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/pires/go-proxyproto"
+
+	"topicgate/frames"
+)
+
+// brokerRest is how long a broker that could not be reached is tried last.
+const brokerRest = 5 * time.Second
+
+// brokers are the upstream brokers and what is known of their health.
+type brokers struct {
+	all     []*broker
+	tls     *tls.Config
+	proxy   bool
+	dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	metrics *Metrics
+}
+
+type broker struct {
+	address   string
+	tls       bool
+	host      string       // for the certificate
+	downUntil atomic.Int64 // Unix time in ns
+}
+
+func newBrokers(o Options) *brokers {
+	b := &brokers{tls: o.UpstreamTLS, proxy: o.UpstreamProxyProtocol, dial: o.Dial, metrics: o.Metrics}
+	for _, u := range o.Upstreams {
+		b.all = append(b.all, newBroker(u))
+	}
+	return b
+}
+
+func newBroker(u *url.URL) *broker {
+	port := u.Port()
+	if port == "" {
+		port = "1883"
+		if u.Scheme == "tls" {
+			port = "8883"
+		}
+	}
+	return &broker{address: net.JoinHostPort(u.Hostname(), port), tls: u.Scheme == "tls", host: u.Hostname()}
+}
+
+// order is all brokers as the client with this upstream Client Identifier tries them: from the one
+// that it prefers on, those that were just found dead last. A client comes back to the broker that has
+// its MQTT Session.
+func (b *brokers) order(upstreamID string) []*broker {
+	if len(b.all) == 1 {
+		return b.all
+	}
+	h := fnv.New32a()
+	_, _ = io.WriteString(h, upstreamID)
+	first := int(h.Sum32() % uint32(len(b.all)))
+	order := slices.Concat(b.all[first:], b.all[:first])
+	now := time.Now().UnixNano()
+	slices.SortStableFunc(order, func(x, y *broker) int {
+		return compareBool(x.downUntil.Load() > now, y.downUntil.Load() > now)
+	})
+	return order
+}
+
+func compareBool(x, y bool) int {
+	switch {
+	case x == y:
+		return 0
+	case y:
+		return -1
+	}
+	return 1
+}
+
+// brokerConn is the session's connection to a broker. The zero value is none.
+type brokerConn struct {
+	address string
+	conn    net.Conn // the socket, or TLS over it
+	socket  *socket
+	inbox   frames.Buffer
+}
+
+// dialing is a connection that is being made while the policy is loaded.
+type dialing struct {
+	brokers *brokers
+	order   []*broker
+	client  netip.AddrPort
+	local   net.Addr
+	cancel  context.CancelFunc
+	first   chan dialed
+}
+
+type dialed struct {
+	broker *broker
+	conn   brokerConn
+	err    error
+}
+
+// startDial begins to connect to the first broker. The caller must call connect or abandon.
+func (b *brokers) startDial(ctx context.Context, upstreamID string, client netip.AddrPort, local net.Addr) *dialing {
+	ctx, cancel := context.WithCancel(ctx)
+	d := &dialing{brokers: b, order: b.order(upstreamID), client: client, local: local, cancel: cancel, first: make(chan dialed, 1)}
+	go func() { d.first <- d.open(ctx, d.order[0], len(d.order)) }()
+	return d
+}
+
+// abandon gives up a connection that is not wanted any more.
+func (d *dialing) abandon() {
+	d.cancel()
+	first := <-d.first
+	first.conn.close()
+}
+
+// open connects to one broker: TCP, the PROXY protocol header, TLS. left is how many brokers share
+// the time that ctx leaves.
+func (d *dialing) open(ctx context.Context, b *broker, left int) dialed {
+	ctx, cancel := share(ctx, left)
+	defer cancel()
+	conn, err := d.brokers.dial(ctx, "tcp", b.address)
+	if err != nil {
+		return dialed{broker: b, err: err}
+	}
+	deadline, _ := ctx.Deadline()
+	_ = conn.SetDeadline(deadline)
+	if d.brokers.proxy {
+		if _, err := d.proxyHeader().WriteTo(conn); err != nil {
+			_ = conn.Close()
+			return dialed{broker: b, err: fmt.Errorf("write PROXY header: %w", err)}
+		}
+	}
+	bc := brokerConn{address: b.address, socket: newSocket(conn)}
+	bc.conn = bc.socket
+	if b.tls {
+		config := &tls.Config{}
+		if d.brokers.tls != nil {
+			config = d.brokers.tls.Clone()
+		}
+		if config.ServerName == "" {
+			config.ServerName = b.host
+		}
+		client := tls.Client(bc.socket, config)
+		if err := client.HandshakeContext(ctx); err != nil {
+			_ = conn.Close()
+			return dialed{broker: b, err: fmt.Errorf("TLS: %w", err)}
+		}
+		bc.conn = client
+	}
+	return dialed{broker: b, conn: bc}
+}
+
+// share is ctx with its part of the time that is left.
+func share(ctx context.Context, left int) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok || left <= 1 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left))
+}
+
+// proxyHeader names the client's address and the one that it connected to.
+func (d *dialing) proxyHeader() *proxyproto.Header {
+	source := net.TCPAddrFromAddrPort(d.client)
+	return proxyproto.HeaderProxyFromAddrs(2, source, d.local)
+}
+
+// connect sends the CONNECT packet and returns the connection with the broker's CONNACK. A broker
+// that can't be reached, hangs up or stays silent before its CONNACK is passed over for the next one.
+func (d *dialing) connect(ctx context.Context, connect []byte, v frames.Version, maxPacketBytes int) (brokerConn, frames.Connack, error) {
+	defer d.cancel()
+	var errs []error
+	for i, b := range d.order {
+		var attempt dialed
+		if i == 0 {
+			attempt = <-d.first
+		} else if attempt.err = ctx.Err(); attempt.err == nil {
+			attempt = d.open(ctx, b, len(d.order)-i)
+		}
+		if attempt.err != nil {
+			d.failed(b, upstreamUnreachable, attempt.err)
+			errs = append(errs, fmt.Errorf("upstream %s: %w", b.address, attempt.err))
+			continue
+		}
+		conn := attempt.conn
+		connack, err := exchangeConnect(ctx, &conn, connect, v, maxPacketBytes, len(d.order)-i)
+		if err == nil {
+			if connack.Reason == frames.Success {
+				d.brokers.metrics.upstreamConnect(upstreamSuccess)
+			} else {
+				d.brokers.metrics.upstreamConnect(upstreamRefused)
+			}
+			b.downUntil.Store(0)
+			return conn, connack, nil
+		}
+		conn.close()
+		result := upstreamProtocol
+		if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
+			result = upstreamTimeout
+		}
+		d.failed(b, result, err)
+		errs = append(errs, fmt.Errorf("upstream %s: %w", b.address, err))
+	}
+	return brokerConn{}, frames.Connack{}, errors.Join(errs...)
+}
+
+func (d *dialing) failed(b *broker, result string, err error) {
+	d.brokers.metrics.upstreamConnect(result)
+	if !errors.Is(err, context.Canceled) {
+		b.downUntil.Store(time.Now().Add(brokerRest).UnixNano())
+	}
+}
+
+// exchangeConnect writes CONNECT and reads CONNACK; what follows it stays in the inbox.
+func exchangeConnect(ctx context.Context, c *brokerConn, connect []byte, v frames.Version, maxPacketBytes, left int) (frames.Connack, error) {
+	ctx, cancel := share(ctx, left)
+	defer cancel()
+	deadline, _ := ctx.Deadline()
+	_ = c.socket.SetDeadline(deadline)
+	stop := context.AfterFunc(ctx, func() { _ = c.socket.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if _, err := c.conn.Write(connect); err != nil {
+		return frames.Connack{}, fmt.Errorf("write CONNECT: %w", err)
+	}
+	for {
+		p, ok, err := c.inbox.Next(v, maxPacketBytes)
+		if err != nil {
+			return frames.Connack{}, fmt.Errorf("read CONNACK: %w", err)
+		}
+		if ok {
+			if p.Type() != frames.TypeConnack {
+				return frames.Connack{}, fmt.Errorf("read CONNACK: %s instead", p.Type())
+			}
+			connack, err := frames.ParseConnack(p, v)
+			if err != nil {
+				return frames.Connack{}, fmt.Errorf("read CONNACK: %w", err)
+			}
+			connack.Properties = slices.Clone(connack.Properties)
+			return connack, nil
+		}
+		if err := c.fill(); err != nil {
+			if err == io.EOF {
+				err = errors.New("connection closed")
+			}
+			return frames.Connack{}, fmt.Errorf("read CONNACK: %w", err)
+		}
+	}
+}
+
+// fill reads once from the broker into the inbox.
+func (c *brokerConn) fill() error {
+	if c.conn == net.Conn(c.socket) {
+		return c.socket.fill(&c.inbox)
+	}
+	return fillFrom(c.conn, &c.inbox)
+}
+
+// wake ends a read that waits, and soon a write.
+func (c *brokerConn) wake(now time.Time) {
+	_ = c.socket.SetReadDeadline(now)
+	c.socket.seal(now.Add(lingerTimeout))
+}
+
+// halfClose sends the end of our stream; the broker reads what came before it. (Closing at once, with
+// bytes of the broker unread, would reset the connection and might lose what the client sent last.)
+func (c *brokerConn) halfClose() {
+	if c.conn == nil {
+		return
+	}
+	if t, ok := c.conn.(*tls.Conn); ok {
+		_ = t.CloseWrite()
+	}
+	_ = c.socket.CloseWrite()
+}
+
+// drain waits until the broker has closed, dropping what it still sends.
+func (c *brokerConn) drain(deadline time.Time) {
+	if c.conn == nil {
+		return
+	}
+	c.socket.idle = nil
+	_ = c.socket.SetReadDeadline(deadline)
+	for {
+		c.inbox.Skip(c.inbox.Len())
+		if err := c.fill(); err != nil {
+			return
+		}
+	}
+}
+
+func (c *brokerConn) close() {
+	if c.conn != nil {
+		_ = c.socket.Close() // no TLS farewell: it could block, and halfClose has said it
+	}
+	c.inbox.Skip(c.inbox.Len())
+	c.inbox.Release()
+}
