@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"topicgate/config"
+	"topicgate/policy"
+)
+
+// question is what "policy explain" is asked.
+type question struct {
+	principal  policy.Principal
+	claimsFile string
+	op, topic  string
+	json       bool
+}
+
+func newPolicyExplain(environ []string) *cobra.Command {
+	var q question
+	c := &cobra.Command{
+		Use:   "explain --user USER [flags] publish|subscribe|receive TOPIC",
+		Short: "Say what the rules decide, by which rule, and why the others did not",
+		Long: "Says what the rules decide for a user, by which rule (file:line or Redis key), and why the others did not.\n" +
+			"It reads the same Redis and policy file as the gateway, by the same TOPICGATE_ variables.\n" +
+			"Exit status 0: allowed, 1: denied or not decidable, 2: wrong usage or settings.",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 2 || !slices.Contains([]string{"publish", "subscribe", "receive"}, args[0]) {
+				return errors.New("what is to be explained? publish TOPIC, subscribe FILTER or receive TOPIC")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			q.op, q.topic = args[0], args[1]
+			return explain(cmd, environ, q)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&q.principal.Username, "user", "", "username")
+	f.StringArrayVar(&q.principal.Roles, "role", nil, "a role of the token; may be repeated. Those of the Redis set count besides")
+	f.StringVar(&q.principal.ClientID, "client-id", "", "Client Identifier, for %c")
+	f.StringVar(&q.claimsFile, "claims", "", "file with the token's claims as a JSON object, for {claim.NAME} ('-' is standard input)")
+	f.BoolVar(&q.json, "json", false, "answer in JSON")
+	_ = c.MarkFlagRequired("user") // fails for an unknown flag only
+	return c
+}
+
+func explain(cmd *cobra.Command, environ []string, q question) error {
+	c, err := config.LoadPolicy(environ)
+	if err == nil {
+		err = checkPolicyParts(c)
+	}
+	if err != nil {
+		return usage(wrongSettings(err))
+	}
+	if err := q.readClaims(cmd.InOrStdin()); err != nil {
+		return usage(err)
+	}
+	a, err := ask(cmd.Context(), c, q, cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	if q.json {
+		err = a.printJSON(cmd.OutOrStdout())
+	} else {
+		err = a.print(cmd.OutOrStdout())
+	}
+	if err != nil {
+		return failed(err)
+	}
+	if !a.Allowed {
+		return failed(nil)
+	}
+	return nil
+}
+
+// readClaims fills in what a token's claims say of the principal.
+func (q *question) readClaims(stdin io.Reader) error {
+	if q.claimsFile == "" {
+		return nil
+	}
+	if q.claimsFile != "-" {
+		file, err := os.Open(q.claimsFile)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		stdin = file
+	}
+	decoder := json.NewDecoder(stdin)
+	decoder.UseNumber() // as the gateway reads a token
+	if err := decoder.Decode(&q.principal.Claims); err != nil {
+		return fmt.Errorf("claims in %s: %w", q.claimsFile, err)
+	}
+	q.principal.Issuer, _ = q.principal.Claims["iss"].(string)
+	q.principal.TokenID, _ = q.principal.Claims["jti"].(string)
+	return nil
+}
+
+// ask lets a Store decide, as a gateway's would. The error is an outcome.
+func ask(ctx context.Context, c config.Config, q question, stderr io.Writer) (*answer, error) {
+	// What is odd in the file is told by "policy check", what is wrong in Redis by Status.
+	log := slog.New(slog.DiscardHandler)
+	store, err := policy.NewStore(storeOptions(c, "explain", log, nil))
+	if err != nil {
+		return nil, failed(err)
+	}
+	parts := newParts()
+	parts.start("policy", store.Run)
+	defer func() {
+		parts.stop()
+		store.Close()
+	}()
+	grant, err := store.Open(ctx, q.principal, func() {})
+	if err != nil && !errors.Is(err, policy.ErrUndecided) {
+		return nil, usage(err)
+	}
+	if err != nil {
+		return nil, failed(err)
+	}
+	defer grant.Close()
+	e := grant.Access().Explain(q.op, q.topic)
+	if e.Invalid != "" {
+		return nil, usage(fmt.Errorf("%s %q: %s", q.op, q.topic, e.Invalid))
+	}
+	detail := store.Status().Detail
+	for _, part := range slices.Sorted(maps.Keys(detail)) {
+		if part != "redis" {
+			fmt.Fprintf(stderr, "topicgate: warning: %s: %s\n", part, detail[part])
+		}
+	}
+	return newAnswer(c, q, e, grant.Standing()), nil
+}
+
+// storeOptions are the same for serve and for "policy explain".
+func storeOptions(c config.Config, instance string, log *slog.Logger, observe func(policy.StoreEvent)) policy.StoreOptions {
+	return policy.StoreOptions{
+		RedisURL:   c.RedisURL.Reveal(),
+		Prefix:     c.RedisPrefix,
+		PolicyFile: c.PolicyFile,
+		StaleMax:   c.PolicyStaleMax,
+		Instance:   instance,
+		Logger:     log,
+		Observe:    observe,
+	}
+}
