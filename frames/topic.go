@@ -1,7 +1,6 @@
 package frames
 
 import (
-	"bytes"
 	"encoding/binary"
 	"strings"
 	"unicode/utf8"
@@ -47,7 +46,7 @@ func checkTopicName(name []byte) *Error {
 	if err := checkString(name); err != nil {
 		return err
 	}
-	if bytes.IndexByte(name, '+') >= 0 || bytes.IndexByte(name, '#') >= 0 {
+	if index(name, '+') >= 0 || index(name, '#') >= 0 {
 		return &Error{Code: TopicNameInvalid, Rule: "MQTT-3.3.2-2", Detail: "wildcard in topic name"}
 	}
 	return nil
@@ -60,19 +59,21 @@ func checkTopicFilter(filter []byte) *Error {
 	if err := checkString(filter); err != nil {
 		return err
 	}
-	if rest, shared := bytes.CutPrefix(filter, []byte(sharePrefix)); shared {
-		group, inner, complete := bytes.Cut(rest, []byte("/"))
+	if hasSharePrefix(filter) {
+		rest := filter[len(sharePrefix):]
+		end := index(rest, '/')
+		group := rest[:max(end, 0)]
 		switch {
-		case len(group) == 0:
+		case end == 0, len(rest) == 0:
 			return malformed(0, "MQTT-4.8.2-1", "shared subscription without a share name")
-		case bytes.ContainsAny(group, "+#"):
-			return malformed(0, "MQTT-4.8.2-2", "wildcard in share name")
-		case !complete || len(inner) == 0:
+		case end < 0, end == len(rest)-1:
 			return malformed(0, "MQTT-4.8.2-2", "shared subscription without a topic filter")
-		case bytes.HasPrefix(inner, []byte(sharePrefix)):
+		case index(group, '+') >= 0, index(group, '#') >= 0:
+			return malformed(0, "MQTT-4.8.2-2", "wildcard in share name")
+		}
+		if filter = rest[end+1:]; hasSharePrefix(filter) {
 			return malformed(0, "MQTT-4.8.2-2", "shared subscription of a shared subscription")
 		}
-		filter = inner
 	}
 	if len(filter) == 0 {
 		return malformed(0, "MQTT-4.7.3-1", "empty topic filter")
@@ -96,10 +97,25 @@ func checkString(s []byte) *Error {
 	if !utf8.Valid(s) {
 		return malformed(0, "MQTT-1.5.4-1", "ill-formed UTF-8")
 	}
-	if bytes.IndexByte(s, 0) >= 0 {
+	if index(s, 0) >= 0 {
 		return malformed(0, "MQTT-1.5.4-2", "U+0000 in a string")
 	}
 	return nil
+}
+
+func hasSharePrefix(filter []byte) bool {
+	return len(filter) >= len(sharePrefix) && string(filter[:len(sharePrefix)]) == sharePrefix
+}
+
+// index is bytes.IndexByte, but in Go: so the compiler sees that the bytes are only
+// read, and CheckTopicName and CheckTopicFilter need no copy of a string.
+func index(s []byte, c byte) int {
+	for i := range s {
+		if s[i] == c {
+			return i
+		}
+	}
+	return -1
 }
 
 // plain reports, eight bytes at a time, that s is ASCII without U+0000 and wildcards:

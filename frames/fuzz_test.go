@@ -1,0 +1,213 @@
+package frames
+
+import (
+	"bytes"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// fuzzPackets runs packets of these types: what parses must encode, in no more bytes,
+// and parse again to the same; what does not parse must give an *Error.
+func fuzzPackets(f *testing.F, types ...Type) {
+	for _, tt := range goldenPackets {
+		p := cut(f, unhex(f, tt.hex), tt.v)
+		for _, t := range types {
+			if p.Type() == t {
+				f.Add(uint8(tt.v), p.Raw[0], p.Body)
+			}
+		}
+	}
+	for _, tt := range refusedPackets {
+		raw := unhex(f, tt.hex)
+		if p, ok, err := Cut(raw, tt.v, 0); ok && err == nil && p.Type() == types[0] {
+			f.Add(uint8(tt.v), p.Raw[0], p.Body)
+		}
+	}
+	f.Fuzz(func(t *testing.T, level, first uint8, body []byte) {
+		v := []Version{V31, V311, V5}[level%3]
+		isOurs := false
+		for _, want := range types {
+			isOurs = isOurs || Type(first>>4) == want
+		}
+		if !isOurs {
+			return
+		}
+		if len(body) > 1<<16 {
+			return
+		}
+		raw := append(appendVarint([]byte{first}, len(body)), body...)
+		p, ok, err := Cut(raw, v, 0)
+		if err == nil && !ok {
+			t.Fatalf("Cut waits for more than all %d bytes", len(raw))
+		}
+		if err != nil {
+			wantError(t, err)
+			return
+		}
+		m, err := parse(p, v)
+		if err != nil && !errors.Is(err, ErrReasonCode) {
+			wantError(t, err)
+			return
+		}
+		if c, isConnect := m.(*Connect); isConnect {
+			v = c.Version
+		}
+		again := m.Append(nil, v)
+		if len(again) > len(raw) {
+			t.Fatalf("Append writes % x, longer than % x", again, raw)
+		}
+		m2, err2 := parse(cut(t, again, v), v)
+		if !reflect.DeepEqual(m, m2) || (err == nil) != (err2 == nil) {
+			t.Fatalf("% x = %+v, %v; written as % x it is %+v, %v", raw, m, err, again, m2, err2)
+		}
+		if third := m2.Append(nil, v); !bytes.Equal(third, again) {
+			t.Fatalf("Append = % x, then % x", again, third)
+		}
+	})
+}
+
+func wantError(t *testing.T, err error) {
+	t.Helper()
+	if e, isError := errors.AsType[*Error](err); !isError || e.Code < UnspecifiedError || e.Detail == "" {
+		t.Fatalf("error %#v; want an *Error with code and detail", err)
+	}
+}
+
+func FuzzConnect(f *testing.F)     { fuzzPackets(f, TypeConnect) }
+func FuzzConnack(f *testing.F)     { fuzzPackets(f, TypeConnack) }
+func FuzzPublish(f *testing.F)     { fuzzPackets(f, TypePublish) }
+func FuzzAck(f *testing.F)         { fuzzPackets(f, TypePuback, TypePubrec, TypePubrel, TypePubcomp) }
+func FuzzSubscribe(f *testing.F)   { fuzzPackets(f, TypeSubscribe) }
+func FuzzSuback(f *testing.F)      { fuzzPackets(f, TypeSuback) }
+func FuzzUnsubscribe(f *testing.F) { fuzzPackets(f, TypeUnsubscribe) }
+func FuzzUnsuback(f *testing.F)    { fuzzPackets(f, TypeUnsuback) }
+func FuzzPing(f *testing.F)        { fuzzPackets(f, TypePingreq, TypePingresp) }
+func FuzzDisconnect(f *testing.F)  { fuzzPackets(f, TypeDisconnect) }
+func FuzzAuth(f *testing.F)        { fuzzPackets(f, TypeAuth) }
+
+// FuzzStream: a stream in pieces gives the packets, and the error, of the stream at once.
+func FuzzStream(f *testing.F) {
+	for _, tt := range goldenPackets {
+		raw := unhex(f, tt.hex)
+		f.Add(uint8(tt.v), uint8(len(raw)/2), append(raw, raw...))
+	}
+	f.Add(uint8(0), uint8(1), []byte("\x30\xff\xff\xff\x7f"))
+	f.Fuzz(func(t *testing.T, level, piece uint8, stream []byte) {
+		const maxPacketBytes = 300
+		v := []Version{V31, V311, V5}[level%3]
+		var whole [][]byte
+		rest := stream
+		var wantErr error
+		for {
+			p, ok, err := Cut(rest, v, maxPacketBytes)
+			if !ok {
+				wantErr = err
+				break
+			}
+			whole, rest = append(whole, p.Raw), rest[len(p.Raw):]
+		}
+		var b Buffer
+		var err error
+		got := 0
+		for in := stream; len(in) > 0 && err == nil; {
+			n := feed(&b, in[:min(len(in), 1+int(piece))], 1)
+			in = in[n:]
+			for ok := true; ok; {
+				var p Packet
+				if p, ok, err = b.Next(v, maxPacketBytes); ok {
+					if got == len(whole) || !bytes.Equal(p.Raw, whole[got]) {
+						t.Fatalf("packet %d in pieces of %d = % x", got, 1+int(piece), p.Raw)
+					}
+					got++
+				}
+			}
+		}
+		if got != len(whole) || !reflect.DeepEqual(err, wantErr) {
+			t.Fatalf("in pieces %d packets, %v; at once %d, %v", got, err, len(whole), wantErr)
+		}
+		if wantErr == nil && !bytes.Equal(b.Peek(), rest) {
+			t.Fatalf("in pieces % x is left; at once % x", b.Peek(), rest)
+		}
+	})
+}
+
+// FuzzTopics: the checks agree with a reading of section 4.7 by levels, Match with the
+// oracle, and the algebra with Match.
+func FuzzTopics(f *testing.F) {
+	for _, s := range []string{"", "a", "a/b", "/", "#", "+", "a/#", "+/#", "/#", "$SYS/a", "$share/g/a/+", "$share//a", "ä/\ufeff", "a\x00", "\xed\xa0\x80"} {
+		f.Add(s, "a/+", "a/b")
+		f.Add("+/#", s, "$x/y")
+		f.Add("a/#", "+/b", s)
+	}
+	f.Fuzz(func(t *testing.T, a, b, name string) {
+		for _, filter := range []string{a, b} {
+			if got, want := CheckTopicFilter(filter) == nil, legalFilter(filter); got != want {
+				t.Fatalf("CheckTopicFilter(%q) accepts: %v; want %v", filter, got, want)
+			}
+		}
+		wantName := legalString(name) && name != "" && !strings.ContainsAny(name, "+#")
+		if got := CheckTopicName(name) == nil; got != wantName {
+			t.Fatalf("CheckTopicName(%q) accepts: %v; want %v", name, got, wantName)
+		}
+		_, a, _ = SplitShare(a)
+		_, b, _ = SplitShare(b)
+		if !legalFilter(a) || !legalFilter(b) || !wantName {
+			Match(a, name) // no panic
+			Covers(a, b)
+			Intersect(a, b)
+			return
+		}
+		levels := strings.Split(name, "/")
+		inA, inB := Match(a, name), Match(b, name)
+		if inA != oracleMatch(strings.Split(a, "/"), levels) {
+			t.Fatalf("Match(%q, %q) = %v", a, name, inA)
+		}
+		if Covers(a, b) && inB && !inA {
+			t.Fatalf("Covers(%q, %q), but %q escapes", a, b, name)
+		}
+		both := Intersect(a, b)
+		if Overlaps(a, b) != (len(both) == 1) && len(a)+len(b) <= MaxStringBytes {
+			t.Fatalf("Overlaps(%q, %q) = %v, Intersect = %q", a, b, Overlaps(a, b), both)
+		}
+		if in := len(both) == 1 && Match(both[0], name); in != (inA && inB) && len(a)+len(b) <= MaxStringBytes {
+			t.Fatalf("Intersect(%q, %q) = %q; %q is in both: %v", a, b, both, name, inA && inB)
+		}
+		if len(both) == 1 && (!legalFilter(both[0]) || !Covers(a, both[0]) || !Covers(b, both[0])) {
+			t.Fatalf("Intersect(%q, %q) = %q, which is not within both", a, b, both)
+		}
+	})
+}
+
+// legalString is section 1.5.4 by runes.
+func legalString(s string) bool {
+	for i, r := range s {
+		if r == 0 || r == '\uFFFD' && !strings.HasPrefix(s[i:], "\uFFFD") {
+			return false
+		}
+	}
+	return len(s) <= MaxStringBytes
+}
+
+// legalFilter is section 4.7.1 and 4.8.2 by levels.
+func legalFilter(filter string) bool {
+	if !legalString(filter) {
+		return false
+	}
+	levels := strings.Split(filter, "/")
+	if len(levels) > 1 && levels[0] == "$share" {
+		if len(levels) < 3 || levels[1] == "" || strings.ContainsAny(levels[1], "+#") {
+			return false
+		}
+		if levels = levels[2:]; len(levels) > 1 && levels[0] == "$share" {
+			return false
+		}
+	}
+	for i, level := range levels {
+		if strings.Contains(level, "+") && level != "+" || strings.Contains(level, "#") && (level != "#" || i != len(levels)-1) {
+			return false
+		}
+	}
+	return len(levels) > 1 || levels[0] != ""
+}
