@@ -25,8 +25,8 @@ func await[T any](t testing.TB, what string, c <-chan T) T {
 }
 
 // newConnect is the CONNECT of an ordinary client: the token is the password, the session is a clean one.
-func newConnect(v frames.Version, clientID, token string) frames.Connect {
-	c := frames.Connect{Version: v, CleanStart: true, KeepAlive: 60, ClientID: clientID}
+func newConnect(v frames.Version, clientID, token string) *frames.Connect {
+	c := &frames.Connect{Version: v, CleanStart: true, KeepAlive: 60, ClientID: clientID}
 	if token != "" {
 		c.HasUsername, c.Username = true, "anything" // 3.x: no password without a username [3.1.1 section 3.1.2.9]
 		c.HasPassword, c.Password = true, []byte(token)
@@ -58,14 +58,14 @@ func (g *gateway) connectingBy(t testing.TB, o dialOptions, v frames.Version, cl
 	t.Helper()
 	c := newConnect(v, clientID, token)
 	for _, f := range alter {
-		f(&c)
+		f(c)
 	}
 	w := g.dial(t, clientID, o)
 	return w, w.handshake(c)
 }
 
 // handshake sends CONNECT and reads the CONNACK.
-func (w *wire) handshake(c frames.Connect) frames.Connack {
+func (w *wire) handshake(c *frames.Connect) frames.Connack {
 	w.t.Helper()
 	w.setVersion(c.Version)
 	w.send(c.Append(nil, c.Version))
@@ -87,7 +87,7 @@ func (b *mosquitto) direct(t testing.TB, v frames.Version, clientID string, alte
 	w := dialTCP(t, clientID, b.address)
 	c := newConnect(v, clientID, "")
 	for _, f := range alter {
-		f(&c)
+		f(c)
 	}
 	if connack := w.handshake(c); connack.Reason != frames.Success {
 		t.Fatalf("%s: the broker answers CONNACK %#x", clientID, uint8(connack.Reason))
@@ -130,6 +130,8 @@ func (w *wire) subscribed(filters ...string) {
 func message(topic, payload string, qos frames.QoS) frames.Publish {
 	return frames.Publish{TopicName: []byte(topic), Payload: []byte(payload), QoS: qos}
 }
+
+func encode(m frames.Publish, v frames.Version) []byte { return m.Append(nil, v) }
 
 // publish sends a message, goes through the whole handshake of its QoS and returns what the receiver said:
 // the reason of PUBACK, PUBREC or, for QoS 0, Success.

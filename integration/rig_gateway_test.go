@@ -83,6 +83,7 @@ func launchGateway(t testing.TB, s settings) *gateway {
 		if strings.Contains(g.stderr.String(), "panic: ") {
 			t.Errorf("the gateway panicked:\n%s", g.stderr)
 		}
+		leaksNoToken(t, "the gateway's output", g.stdout.String()+g.stderr.String())
 	})
 	return g
 }
@@ -225,10 +226,35 @@ func newStack(t testing.TB, rules string, more ...settings) *stack {
 // prepareStack starts all of it but the gateway.
 func prepareStack(t testing.TB, rules string) *stack {
 	t.Helper()
-	s := &stack{broker: startMosquitto(t), redis: startRedis(t), issuer: newIssuer(t), policy: filepath.Join(t.TempDir(), "policy.acl")}
+	return prepareStackBefore(t, startMosquitto(t), rules)
+}
+
+// prepareStackBefore starts all of it but the gateway and the broker.
+func prepareStackBefore(t testing.TB, broker *mosquitto, rules string) *stack {
+	t.Helper()
+	s := &stack{broker: broker, redis: startRedis(t), issuer: newIssuer(t), policy: filepath.Join(t.TempDir(), "policy.acl")}
 	writeFile(t, s.policy, rules)
+	t.Cleanup(func() { // runs before Redis is stopped
+		leaksNoToken(t, "the broker's log", s.broker.stdout.String())
+		if s.redis.running() {
+			everything := s.redis.do(t, "EVAL", dumpScript, "0")
+			leaksNoToken(t, "Redis", everything)
+		}
+	})
 	return s
 }
+
+// dumpScript returns the audit stream and the names and texts of all keys.
+const dumpScript = `local all = {}
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  local kind = redis.call('TYPE', key).ok
+  all[#all+1] = key
+  if kind == 'string' then all[#all+1] = redis.call('GET', key)
+  elseif kind == 'set' then all[#all+1] = redis.call('SMEMBERS', key)
+  elseif kind == 'hash' then all[#all+1] = redis.call('HGETALL', key)
+  elseif kind == 'stream' then all[#all+1] = redis.call('XRANGE', key, '-', '+') end
+end
+return all`
 
 func (s *stack) settings(more ...settings) settings {
 	all := settings{

@@ -182,5 +182,6 @@ func sign(t testing.TB, key any, algorithm jose.SignatureAlgorithm, kid, typ str
 	if err != nil {
 		t.Fatal(err)
 	}
+	keepSecret(token)
 	return token
 }

@@ -82,6 +82,7 @@ func (p *provider) login(t testing.TB, username string) (accessToken string) {
 	if err := json.Unmarshal([]byte(answer), &tokens); err != nil || strings.Count(tokens.AccessToken, ".") != 2 {
 		t.Fatalf("the token endpoint answers %s; want a JWT", answer)
 	}
+	keepSecret(tokens.AccessToken)
 	return tokens.AccessToken
 }
 

@@ -84,7 +84,7 @@ func (r *redis) restart(t testing.TB) {
 // do runs one command through redis-cli and returns its raw answer.
 func (r *redis) do(t testing.TB, command ...string) string {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), r.cli, append([]string{"-h", "127.0.0.1", "-p", r.port()}, command...)...).CombinedOutput()
+	out, err := exec.Command(r.cli, append([]string{"-h", "127.0.0.1", "-p", r.port()}, command...)...).CombinedOutput()
 	answer := strings.TrimSpace(string(out))
 	if err != nil || strings.HasPrefix(answer, "ERR") || strings.HasPrefix(answer, "WRONGTYPE") {
 		t.Fatalf("redis-cli %s: %v: %s", strings.Join(command, " "), err, answer)

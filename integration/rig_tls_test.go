@@ -31,7 +31,7 @@ func newAuthority(t testing.TB) *authority {
 	template := newTemplate(t, "topicgate test CA")
 	template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
 	a.certificate = a.sign(t, template, &a.key.PublicKey, template)
-	writeFile(t, a.file, string(encodePEM("CERTIFICATE", a.certificate.Raw)))
+	writeFile(t, a.file, a.pem())
 	a.pool.AddCert(a.certificate)
 	return a
 }
@@ -104,6 +104,9 @@ func (a *authority) sign(t testing.TB, template *x509.Certificate, public *ecdsa
 	}
 	return certificate
 }
+
+// pem is the authority's certificate as text.
+func (a *authority) pem() string { return string(encodePEM("CERTIFICATE", a.certificate.Raw)) }
 
 func newTemplate(t testing.TB, commonName string) *x509.Certificate {
 	t.Helper()

@@ -259,6 +259,27 @@ func (w *wire) expectClose(status int) {
 	}
 }
 
+// expectClosed wants the connection to end without another packet, whatever the status.
+func (w *wire) expectClosed() {
+	w.t.Helper()
+	p, err := w.next()
+	if err == nil {
+		w.t.Fatalf("%s: received %s; want the connection closed", w.name, show(p))
+	}
+	if netError, timeout := errors.AsType[net.Error](err); timeout && netError.Timeout() {
+		w.t.Fatalf("%s: silence; want the connection closed", w.name)
+	}
+}
+
+// expectDisconnect reads a DISCONNECT of 5.0.
+func (w *wire) expectDisconnect(want frames.ReasonCode) {
+	w.t.Helper()
+	d, err := frames.ParseDisconnect(w.expect(frames.TypeDisconnect), w.version)
+	if err != nil || d.Reason != want {
+		w.t.Errorf("%s: DISCONNECT %#x, %v; want %#x", w.name, uint8(d.Reason), err, uint8(want))
+	}
+}
+
 func isReset(err error) bool {
 	_, ok := errors.AsType[*net.OpError](err)
 	netError, timeout := errors.AsType[net.Error](err)

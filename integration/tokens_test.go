@@ -80,7 +80,7 @@ func (g *gateway) connectWithToken(t testing.TB, source tokenSource, v frames.Ve
 	o := dialOptions{header: http.Header{"Origin": {"http://" + g.address}}}
 	c := newConnect(v, clientID, "")
 	if token != "" {
-		source.put(token, &o, &c)
+		source.put(token, &o, c)
 	}
 	w := g.dial(t, clientID, o)
 	return w, w.handshake(c)
@@ -177,10 +177,7 @@ func TestASessionEndsWithItsToken(t *testing.T) {
 				c.Will = &frames.Will{TopicName: "wills/" + v.String(), Payload: []byte("gone")}
 			})
 			if v == frames.V5 {
-				d, err := frames.ParseDisconnect(w.expect(frames.TypeDisconnect), v)
-				if err != nil || d.Reason != frames.NotAuthorized {
-					t.Errorf("DISCONNECT %#x, %v; want %#x", uint8(d.Reason), err, uint8(frames.NotAuthorized))
-				}
+				w.expectDisconnect(frames.NotAuthorized)
 			}
 			w.expectClose(4401)
 			watcher.receives("wills/"+v.String(), "gone")
