@@ -8,6 +8,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"topicgate/policy"
 )
 
 // direction says which way a packet travels: up is towards the broker, down towards the client.
@@ -34,8 +36,8 @@ var (
 	versionNames    = []string{"3.1", "3.1.1", "5.0"}
 	operationNames  = []string{"connect", "publish", "subscribe", "will", "deliver"}
 	upstreamResults = []string{upstreamSuccess, upstreamUnreachable, upstreamTimeout, upstreamRefused, upstreamProtocol}
-	policyResults   = []string{policySuccess, policyInvalid, policyUnavailable}
-	watcherReasons  = []string{"connected", "lost", "flush", "deaf"}
+	policyResults   = []string{policySuccess, policyInvalid}
+	readResults     = []string{readSuccess, readFailed}
 	refusedStatuses = []int{
 		http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound,
 		http.StatusMethodNotAllowed, http.StatusUpgradeRequired, http.StatusTooManyRequests,
@@ -52,11 +54,13 @@ const (
 	upstreamProtocol    = "protocol_error" // the broker answered something that is no CONNACK, or hung up
 )
 
-// Results of loading a rule text or what concerns one user.
+// Results of loading a rule text, and of reading from Redis.
 const (
-	policySuccess     = "success"
-	policyInvalid     = "invalid"     // the text does not parse; the last good one stays
-	policyUnavailable = "unavailable" // file or Redis cannot be read
+	policySuccess = "success"
+	policyInvalid = "invalid" // the text does not parse; the last good one stays
+
+	readSuccess = "success"
+	readFailed  = "failed"
 )
 
 // otherLabel counts values that are in no list, so that nothing is lost and no label set grows.
@@ -80,12 +84,15 @@ type Metrics struct {
 	upstream       counters
 	policyLoads    counters
 	policyLastLoad prometheus.Gauge
-	watcherResets  counters
+	policyReads    counters
+	policyReadTime prometheus.Histogram
+	policyResets   counters
+	policyStale    prometheus.Gauge
 	auditLost      prometheus.Counter
 }
 
 // NewMetrics registers all metrics. endReasons, rejectReasons and tokenResults are the whole sets
-// of values that sessionEnded, rejected and tokenVerified will be given; another one counts as "other".
+// of values that sessionEnded, rejected and TokenVerified will be given; another one counts as "other".
 func NewMetrics(endReasons, rejectReasons, tokenResults []string) *Metrics {
 	r := prometheus.NewRegistry()
 	r.MustRegister(
@@ -101,10 +108,13 @@ func NewMetrics(endReasons, rejectReasons, tokenResults []string) *Metrics {
 		httpRefusals:   newCounters(r, "topicgate_http_refusals_total", "HTTP requests answered without an upgrade, by status.", "status", statusNames()),
 		tokens:         newCounters(r, "topicgate_token_verifications_total", "Token verifications by result.", "result", tokenResults),
 		upstream:       newCounters(r, "topicgate_upstream_connects_total", "Attempts to connect to a broker, by result.", "result", upstreamResults),
-		policyLoads:    newCounters(r, "topicgate_policy_loads_total", "Loads of policy from file or Redis, by result.", "result", policyResults),
-		watcherResets:  newCounters(r, "topicgate_policy_watcher_resets_total", "Times everything cached from Redis was read again, by reason.", "reason", watcherReasons),
+		policyLoads:    newCounters(r, "topicgate_policy_loads_total", "Rule texts of file or Redis that were put in force or refused, by result.", "result", policyResults),
+		policyReads:    newCounters(r, "topicgate_policy_reads_total", "Round trips that read policy from Redis, by result.", "result", readResults),
+		policyReadTime: newHistogram(r, "topicgate_policy_read_duration_seconds", "Time of a round trip that read policy from Redis."),
+		policyResets:   newCounters(r, "topicgate_policy_resets_total", "Times everything cached from Redis was read again, by reason.", "reason", policy.ResetReasons),
+		policyStale:    newGauge(r, "topicgate_policy_stale", "1 while everything is denied because Redis is away for too long."),
 		tokenDuration:  newHistogram(r, "topicgate_token_verification_duration_seconds", "Time to verify a token, fetched keys included."),
-		policyLastLoad: newGauge(r, "topicgate_policy_last_load_timestamp_seconds", "When policy was last loaded with success; 0: never."),
+		policyLastLoad: newGauge(r, "topicgate_policy_last_load_timestamp_seconds", "When a rule text was last put in force; 0: never."),
 		auditLost:      newCounter(r, "topicgate_audit_dropped_total", "Audit events lost to a full queue or a failed sink."),
 	}
 	rejections := prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -200,7 +210,8 @@ func (m *Metrics) rejected(operation, reason string) {
 	byReason.add(reason, 1)
 }
 
-func (m *Metrics) tokenVerified(result string, d time.Duration) {
+// TokenVerified counts one verification; it is an auth.Options.Observe.
+func (m *Metrics) TokenVerified(result string, d time.Duration) {
 	m.tokens.add(result, 1)
 	m.tokenDuration.Observe(d.Seconds())
 }
@@ -208,18 +219,36 @@ func (m *Metrics) tokenVerified(result string, d time.Duration) {
 // upstreamConnect counts one attempt; result is one of the upstream constants.
 func (m *Metrics) upstreamConnect(result string) { m.upstream.add(result, 1) }
 
-// policyLoad counts a load that ended at that time; result is one of the policy constants.
-func (m *Metrics) policyLoad(result string, at time.Time) {
-	m.policyLoads.add(result, 1)
-	if result == policySuccess {
-		m.policyLastLoad.Set(float64(at.UnixMilli()) / 1000)
+// PolicyEvent counts what happened in a store; it is a policy.StoreOptions.Observe.
+func (m *Metrics) PolicyEvent(e policy.StoreEvent) {
+	switch e.Kind {
+	case policy.EventRead:
+		result := readSuccess
+		if !e.OK {
+			result = readFailed
+		}
+		m.policyReads.add(result, 1)
+		m.policyReadTime.Observe(e.Duration.Seconds())
+	case policy.EventPolicy:
+		if !e.OK {
+			m.policyLoads.add(policyInvalid, 1)
+			return // what is in force is as old as before
+		}
+		m.policyLoads.add(policySuccess, 1)
+		m.policyLastLoad.Set(float64(e.Time.UnixMilli()) / 1000)
+	case policy.EventReset:
+		m.policyResets.add(e.Reason, 1)
+	case policy.EventAway:
+		stale := 1.0
+		if e.OK {
+			stale = 0
+		}
+		m.policyStale.Set(stale)
 	}
 }
 
-// watcherReset counts a time when everything cached was read again: connected, lost, flush or deaf.
-func (m *Metrics) watcherReset(reason string) { m.watcherResets.add(reason, 1) }
-
-func (m *Metrics) auditDropped(n int) { m.auditLost.Add(float64(n)) }
+// AuditDropped counts n operations that a sink will not hear of; it is an audit.Options.Dropped.
+func (m *Metrics) AuditDropped(_ string, n int) { m.auditLost.Add(float64(n)) }
 
 // httpRefused counts a request that was answered with an HTTP error instead of an upgrade.
 func (m *Metrics) httpRefused(status int) { m.httpRefusals.add(strconv.Itoa(status), 1) }

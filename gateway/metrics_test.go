@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"topicgate/policy"
 )
 
 func newTestMetrics() *Metrics {
@@ -69,9 +71,12 @@ func TestEveryLabelValueExistsFromTheStartAtZero(t *testing.T) {
 		"topicgate_token_verifications_total":           2 + 1,
 		"topicgate_token_verification_duration_seconds": 1,
 		"topicgate_upstream_connects_total":             5 + 1,
-		"topicgate_policy_loads_total":                  3 + 1,
+		"topicgate_policy_loads_total":                  2 + 1,
+		"topicgate_policy_reads_total":                  2 + 1,
+		"topicgate_policy_read_duration_seconds":        1,
+		"topicgate_policy_stale":                        1,
 		"topicgate_policy_last_load_timestamp_seconds":  1,
-		"topicgate_policy_watcher_resets_total":         4 + 1,
+		"topicgate_policy_resets_total":                 len(policy.ResetReasons) + 1,
 		"topicgate_audit_dropped_total":                 1,
 	}
 	count := make(map[string]int)
@@ -92,12 +97,15 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 	m.rejected("publish", "not_authorized")
 	m.rejected("no such operation", "quota")
 	m.rejected("will", "no such reason")
-	m.tokenVerified("expired", time.Millisecond)
+	m.TokenVerified("expired", time.Millisecond)
 	m.upstreamConnect(upstreamTimeout)
-	m.policyLoad(policySuccess, time.UnixMilli(1_700_000_000_500))
-	m.policyLoad(policyInvalid, time.UnixMilli(1_800_000_000_000)) // what is in force is as old as before
-	m.watcherReset("deaf")
-	m.auditDropped(7)
+	m.PolicyEvent(policy.StoreEvent{Kind: policy.EventPolicy, OK: true, Time: time.UnixMilli(1_700_000_000_500)})
+	m.PolicyEvent(policy.StoreEvent{Kind: policy.EventPolicy, Time: time.UnixMilli(1_800_000_000_000)})
+	m.PolicyEvent(policy.StoreEvent{Kind: policy.EventRead, OK: true, Duration: time.Millisecond})
+	m.PolicyEvent(policy.StoreEvent{Kind: policy.EventRead, Duration: time.Second})
+	m.PolicyEvent(policy.StoreEvent{Kind: policy.EventReset, OK: true, Reason: policy.ResetDeaf})
+	m.PolicyEvent(policy.StoreEvent{Kind: policy.EventAway})
+	m.AuditDropped("redis", 7)
 	m.httpRefused(426)
 	m.httpRefused(418)
 	m.malformedPacket(dirDown)
@@ -114,7 +122,11 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 		"topicgate_policy_loads_total{result=success}":                        1,
 		"topicgate_policy_loads_total{result=invalid}":                        1,
 		"topicgate_policy_last_load_timestamp_seconds{}":                      1_700_000_000.5,
-		"topicgate_policy_watcher_resets_total{reason=deaf}":                  1,
+		"topicgate_policy_resets_total{reason=deaf}":                          1,
+		"topicgate_policy_reads_total{result=success}":                        1,
+		"topicgate_policy_reads_total{result=failed}":                         1,
+		"topicgate_policy_read_duration_seconds{}":                            2,
+		"topicgate_policy_stale{}":                                            1,
 		"topicgate_audit_dropped_total{}":                                     7,
 		"topicgate_http_refusals_total{status=426}":                           1,
 		"topicgate_http_refusals_total{status=other}":                         1,
@@ -124,6 +136,10 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 	maps.DeleteFunc(got, func(_ string, value float64) bool { return value == 0 })
 	if !maps.Equal(got, want) {
 		t.Errorf("series that are not 0 = %v; want %v", got, want)
+	}
+	m.PolicyEvent(policy.StoreEvent{Kind: policy.EventAway, OK: true})
+	if got := metricSeries(t, m)["topicgate_policy_stale{}"]; got != 0 {
+		t.Errorf("topicgate_policy_stale = %v when Redis is back; want 0", got)
 	}
 }
 

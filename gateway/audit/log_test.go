@@ -3,7 +3,6 @@ package audit
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"reflect"
 	"slices"
@@ -13,93 +12,6 @@ import (
 	"testing/synctest"
 	"time"
 )
-
-// fakeSink remembers what it was given, and when.
-type fakeSink struct {
-	write func(ctx context.Context, events []Event) error // nil: takes everything
-
-	mu     sync.Mutex
-	events []Event
-	at     []time.Time
-	closed bool
-}
-
-func (s *fakeSink) Write(ctx context.Context, events []Event) error {
-	if s.write != nil {
-		if err := s.write(ctx, events); err != nil {
-			return err
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, e := range events {
-		s.events, s.at = append(s.events, e), append(s.at, time.Now())
-	}
-	return nil
-}
-
-func (s *fakeSink) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-	return nil
-}
-
-// summary is topic or reason, and count, of each event that the sink was given.
-func (s *fakeSink) summary() (topics []string, counts []int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, e := range s.events {
-		topics, counts = append(topics, e.Topic+e.Reason), append(counts, e.Count)
-	}
-	return topics, counts
-}
-
-func (s *fakeSink) want(t *testing.T, topics []string, counts []int) {
-	t.Helper()
-	if gotTopics, gotCounts := s.summary(); !slices.Equal(gotTopics, topics) || !slices.Equal(gotCounts, counts) {
-		t.Errorf("sink has %q, counts %v; want %q, counts %v", gotTopics, gotCounts, topics, counts)
-	}
-}
-
-// start runs a Log; the function that it returns ends it and gives the error of Run.
-func start(t *testing.T, o Options) (l *Log, end func() error) {
-	t.Helper()
-	l = New(o)
-	ctx, cancel := context.WithCancel(t.Context())
-	result := make(chan error, 1)
-	go func() { result <- l.Run(ctx) }()
-	return l, func() error {
-		cancel()
-		return <-result
-	}
-}
-
-// dropCount is an Options.Dropped that sums up.
-type dropCount struct {
-	mu     sync.Mutex
-	bySink map[string]int
-}
-
-func (d *dropCount) add(sink string, n int) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.bySink == nil {
-		d.bySink = make(map[string]int)
-	}
-	d.bySink[sink] += n
-}
-
-func (d *dropCount) want(t *testing.T, want map[string]int) {
-	t.Helper()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if len(d.bySink)+len(want) > 0 && !reflect.DeepEqual(d.bySink, want) {
-		t.Errorf("dropped %v; want %v", d.bySink, want)
-	}
-}
-
-func topic(name string) Event { return Event{Action: Publish, Topic: name} }
 
 func TestEqualEventsOfASecondAreOneWithACount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -379,71 +291,5 @@ func TestFoldingAllocatesNothing(t *testing.T) {
 	l.Record(e)
 	if got := testing.AllocsPerRun(1000, func() { l.Record(e) }); got != 0 {
 		t.Errorf("Record of an event that is folded allocates %v times; want 0", got)
-	}
-}
-
-func BenchmarkRecord(b *testing.B) {
-	run := func(b *testing.B) *Log {
-		l := New(Options{Instance: "gw1", Sinks: map[string]Sink{"discard": NewWriterSink(io.Discard)}})
-		ctx, cancel := context.WithCancel(context.Background())
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			_ = l.Run(ctx)
-		}()
-		b.Cleanup(func() { cancel(); <-done })
-		return l
-	}
-	b.Run("folded", func(b *testing.B) {
-		l, e := run(b), exampleEvent()
-		b.ReportAllocs()
-		for b.Loop() {
-			l.Record(e)
-		}
-	})
-	b.Run("folded, parallel", func(b *testing.B) {
-		l := run(b)
-		b.ReportAllocs()
-		b.RunParallel(func(pb *testing.PB) {
-			e := exampleEvent()
-			for pb.Next() {
-				l.Record(e)
-			}
-		})
-	})
-	b.Run("all different", func(b *testing.B) {
-		l, e := run(b), exampleEvent()
-		b.ReportAllocs()
-		for b.Loop() {
-			e.Bytes++
-			l.Record(e)
-		}
-	})
-	b.Run("full", func(b *testing.B) {
-		l, e := New(Options{Sinks: map[string]Sink{"none": new(fakeSink)}, QueueSize: 1}), exampleEvent()
-		b.ReportAllocs()
-		for b.Loop() {
-			e.Bytes++
-			l.Record(e)
-		}
-	})
-}
-
-func BenchmarkEncode(b *testing.B) {
-	sink := NewWriterSink(io.Discard)
-	batch := slices.Repeat([]Event{exampleEvent()}, maxBatch)
-	b.ReportAllocs()
-	for b.Loop() {
-		_ = sink.Write(context.Background(), batch)
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*maxBatch), "ns/event")
-}
-
-func exampleEvent() Event {
-	return Event{
-		Time: time.Date(2026, 11, 21, 9, 0, 0, 7_900_000, time.FixedZone("", 3600)), Instance: "gw1", Session: "s1",
-		User: "alice", Issuer: "https://issuer.test", ClientID: "web-1", Remote: "198.51.100.7:4711",
-		Action: Publish, Topic: "chat/messages/bob/alice", QoS: 1, Retain: true, Bytes: 12,
-		Decision: Refused, Reason: "not_authorized", Rule: "acl:3", Count: 2,
 	}
 }
