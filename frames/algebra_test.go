@@ -226,7 +226,7 @@ func TestDeepTopicsTakeLinearTime(t *testing.T) {
 	if err := CheckTopicFilter(plus + "#"); err != nil {
 		t.Errorf("CheckTopicFilter = %v; want nil", err)
 	}
-	for range 100 {
+	for range 3 {
 		if !Match(deep+"/#", deep) || !Match(plus+"#", deep) || Match(plus+"+/a", deep) {
 			t.Fatal("Match of 65,533 levels is wrong")
 		}

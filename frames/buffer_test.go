@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"math/rand/v2"
+	"sync"
 	"testing"
 )
 
@@ -147,6 +148,28 @@ func TestZeroBufferIsReady(t *testing.T) {
 	if space := b.Space(0); len(space) == 0 {
 		t.Error("Space(0) has no room")
 	}
+}
+
+// TestBuffersShareNoStorage fills Buffers at the same time, each with a byte of its own.
+func TestBuffersShareNoStorage(t *testing.T) {
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			raw := (&Publish{TopicName: []byte("a"), Payload: bytes.Repeat([]byte{byte(i)}, 3000)}).Append(nil, V311)
+			for range 300 {
+				var b Buffer
+				for rest := raw; len(rest) > 0; {
+					rest = rest[feed(&b, rest[:min(len(rest), 700)], 100):]
+				}
+				if p, ok, err := b.Next(V311, 0); !ok || err != nil || !bytes.Equal(p.Raw, raw) {
+					t.Errorf("Buffer %d holds what another was given", i)
+					return
+				}
+				b.Release()
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestFilledBeyondSpaceIsABug(t *testing.T) {

@@ -34,10 +34,11 @@ var legalCuts = map[string]struct {
 	"3.1.1 figure 3.23: a/b QoS 1, c/d QoS 2":           {"one filter", []int{8}},
 	"5.0 figure 3-21: a/b QoS 1, c/d QoS 2":             {"one filter", []int{9}},
 	"3.1.1 figure 3.26: granted 0 and 2, and a failure": {"fewer codes", []int{3, 4}},
-	"5.0 section 3.9":             {"fewer codes", []int{8, 9}},
-	"3.1.1 figure 3.30: a/b, c/d": {"one filter", []int{7}},
-	"5.0 figure 3-30: a/b, c/d":   {"one filter", []int{8}},
-	"5.0 section 3.11":            {"one code", []int{4}},
+	"3.1 section 3.9: granted 0 and 2":                  {"fewer codes", []int{3}},
+	"5.0 section 3.9":                                   {"fewer codes", []int{8, 9}},
+	"3.1.1 figure 3.30: a/b, c/d":                       {"one filter", []int{7}},
+	"5.0 figure 3-30: a/b, c/d":                         {"one filter", []int{8}},
+	"5.0 section 3.11":                                  {"one code", []int{4}},
 }
 
 func TestEveryShorterBodyIsAnErrorUnlessItIsLegal(t *testing.T) {
@@ -83,6 +84,10 @@ func TestAPacketIsCutOnlyWhenItIsThere(t *testing.T) {
 		if !ok || err != nil || !bytes.Equal(p.Raw, raw) || !bytes.HasSuffix(raw, p.Body) {
 			t.Errorf("%s: Cut with bytes behind = % x, %v, %v; want % x", tt.name, p.Raw, ok, err, raw)
 		}
+		header, size, known := Announced(raw[:len(raw)-len(p.Body)])
+		if !known || header != len(raw)-len(p.Body) || size != len(raw) {
+			t.Errorf("%s: Announced = %d, %d, %v; want %d, %d", tt.name, header, size, known, len(raw)-len(p.Body), len(raw))
+		}
 		if &p.Raw[0] != &more[0] {
 			t.Errorf("%s: Cut copied the packet", tt.name)
 		}
@@ -110,6 +115,42 @@ func TestRemainingLengthsAtTheBordersOfTheirSizes(t *testing.T) {
 		got, err := ParsePublish(p, V311)
 		if err != nil || !reflect.DeepEqual(got, m) {
 			t.Errorf("a PUBLISH with a body of %d bytes does not come back: %v", n, err)
+		}
+	}
+}
+
+// TestAnOversizePublishIsPassedOver shows what a gateway does with a packet that it will
+// not hold: learn the size and what to acknowledge from the front, skip the rest.
+func TestAnOversizePublishIsPassedOver(t *testing.T) {
+	m := Publish{QoS: 1, PacketID: 7, TopicName: []byte("a"), Payload: make([]byte, 10_000)}
+	stream := AppendPingresp(m.Append(nil, V311))
+	var b Buffer
+	stream = stream[feed(&b, stream[:600], 1):]
+	_, _, err := b.Next(V311, 5000)
+	if e, isError := errors.AsType[*Error](err); !isError || e.Code != PacketTooLarge {
+		t.Fatalf("Next = %v; want 0x95", err)
+	}
+	front := b.Peek()
+	header, size, ok := Announced(front)
+	got, err := ParsePublish(Packet{Raw: front, Body: front[header:]}, V311)
+	if !ok || err != nil || got.PacketID != 7 {
+		t.Fatalf("the front is %+v, %v; want packet identifier 7", got, err)
+	}
+	for left := size; ; {
+		if left -= b.Skip(left); left == 0 {
+			break
+		}
+		stream = stream[feed(&b, stream[:min(len(stream), 600)], 1):]
+		if held := len(b.store.bytes); held > 1024 {
+			t.Fatalf("%d bytes held of a packet that is passed over", held)
+		}
+	}
+	if p, ok, err := b.Next(V311, 5000); !ok || err != nil || p.Type() != TypePingresp {
+		t.Errorf("after it Next = %v, %v, %v; want PINGRESP", p.Type(), ok, err)
+	}
+	for _, hex := range []string{"", "30", "30 80", "30 ff ff ff", "30 80 00", "30 ff ff ff ff 01"} {
+		if _, _, ok := Announced(unhex(t, hex)); ok {
+			t.Errorf("Announced(%s) is known", hex)
 		}
 	}
 }

@@ -79,6 +79,9 @@ var goldenPackets = []struct {
 	{"3.1.1 section 3.6", V311, "62 02 1234", Ack{Type: TypePubrel, PacketID: 0x1234}, ""},
 	{"3.1.1 section 3.7", V311, "70 02 1234", Ack{Type: TypePubcomp, PacketID: 0x1234}, ""},
 	{"3.1 section 3.6, repeated with DUP", V31, "6a 02 1234", Ack{Type: TypePubrel, PacketID: 0x1234}, "62 02 1234"},
+	{"3.1 section 3.4", V31, "40 02 1234", Ack{Type: TypePuback, PacketID: 0x1234}, ""},
+	{"3.1 section 3.5", V31, "50 02 1234", Ack{Type: TypePubrec, PacketID: 0x1234}, ""},
+	{"3.1 section 3.7, flags are not used", V31, "7f 02 1234", Ack{Type: TypePubcomp, PacketID: 0x1234}, "70 02 1234"},
 	{"5.0 Success may be left out, 3.4.2.1", V5, "40 02 1234", Ack{Type: TypePuback, PacketID: 0x1234}, ""},
 	{"5.0 Success, said", V5, "40 03 1234 00", Ack{Type: TypePuback, PacketID: 0x1234}, "40 02 1234"},
 	{"5.0 Success, said, and no properties", V5, "40 04 1234 00 00", Ack{Type: TypePuback, PacketID: 0x1234}, "40 02 1234"},
@@ -102,6 +105,7 @@ var goldenPackets = []struct {
 		}}, ""},
 	{"3.1.1 figure 3.26: granted 0 and 2, and a failure", V311, "90 05 000a 00 02 80",
 		Suback{PacketID: 10, Reasons: []ReasonCode{0, 2, 0x80}}, ""},
+	{"3.1 section 3.9: granted 0 and 2", V31, "90 04 000a 00 02", Suback{PacketID: 10, Reasons: []ReasonCode{0, 2}}, ""},
 	{"5.0 section 3.9", V5, "90 0a 000a 04 1f 0001'r' 01 87 9e",
 		Suback{PacketID: 10, Properties: Properties("\x1f\x00\x01r"), Reasons: []ReasonCode{1, NotAuthorized, SharedSubscriptionsNotSupported}}, ""},
 
@@ -109,13 +113,18 @@ var goldenPackets = []struct {
 	{"3.1.1 figure 3.30: a/b, c/d", V311, "a2 0c 000a 0003'a/b' 0003'c/d'", Unsubscribe{PacketID: 10, TopicFilters: []string{"a/b", "c/d"}}, ""},
 	{"3.1 section 3.10, repeated with DUP", V31, "aa 07 000a 0003'a/b'", Unsubscribe{PacketID: 10, TopicFilters: []string{"a/b"}}, "a2 07 000a 0003'a/b'"},
 	{"5.0 figure 3-30: a/b, c/d", V5, "a2 0d 000a 00 0003'a/b' 0003'c/d'", Unsubscribe{PacketID: 10, TopicFilters: []string{"a/b", "c/d"}}, ""},
+	{"3.1 section 3.11", V31, "b0 02 000a", Unsuback{PacketID: 10}, ""},
 	{"3.1.1 section 3.11", V311, "b0 02 000a", Unsuback{PacketID: 10}, ""},
 	{"5.0 section 3.11", V5, "b0 05 000a 00 00 11", Unsuback{PacketID: 10, Reasons: []ReasonCode{Success, NoSubscriptionExisted}}, ""},
 
 	// PINGREQ, PINGRESP, DISCONNECT, AUTH
 	{"3.1 section 3.12", V31, "c0 00", ping(TypePingreq), ""},
+	{"3.1.1 section 3.12", V311, "c0 00", ping(TypePingreq), ""},
 	{"5.0 section 3.12", V5, "c0 00", ping(TypePingreq), ""},
+	{"3.1 section 3.13", V31, "d0 00", ping(TypePingresp), ""},
 	{"3.1.1 section 3.13", V311, "d0 00", ping(TypePingresp), ""},
+	{"5.0 section 3.13", V5, "d0 00", ping(TypePingresp), ""},
+	{"3.1 section 3.14", V31, "e0 00", Disconnect{}, ""},
 	{"3.1.1 section 3.14", V311, "e0 00", Disconnect{}, ""},
 	{"5.0 section 3.14 normal", V5, "e0 00", Disconnect{}, ""},
 	{"5.0 section 3.14 normal, said", V5, "e0 02 00 00", Disconnect{}, "e0 00"},
@@ -141,5 +150,23 @@ func TestPacketsAreReadAndWrittenAsTheSpecificationsShowThem(t *testing.T) {
 				t.Errorf("Append = % x; want % x", again[len("before"):], raw)
 			}
 		})
+	}
+}
+
+func TestGoldenPacketsHaveEveryTypeInEveryVersion(t *testing.T) {
+	type kind struct {
+		t Type
+		v Version
+	}
+	seen := map[kind]bool{}
+	for _, tt := range goldenPackets {
+		seen[kind{cut(t, unhex(t, tt.hex), tt.v).Type(), tt.v}] = true
+	}
+	for _, v := range []Version{V31, V311, V5} {
+		for packet := TypeConnect; packet <= TypeAuth; packet++ {
+			if exists := packet != TypeAuth || v == V5; seen[kind{packet, v}] != exists {
+				t.Errorf("a golden %v of %v: %v; want %v", packet, v, !exists, exists)
+			}
+		}
 	}
 }

@@ -70,11 +70,28 @@ func Cut(buf []byte, v Version, maxPacketBytes int) (p Packet, ok bool, err erro
 	return Packet{Raw: buf[:total:total], Body: buf[1+size : total : total]}, true, nil
 }
 
+// Announced returns how long the fixed header at the front of buf is, and how long it
+// says that the packet is, header included. ok is false while the header is not whole, or
+// not legal. After a 0x95 it tells what [Buffer.Skip] must pass over; and the front of such
+// a packet, cut anywhere in the payload, is enough for [ParsePublish] to tell what to
+// acknowledge.
+func Announced(buf []byte) (headerBytes, packetBytes int, ok bool) {
+	if len(buf) < 2 {
+		return 0, 0, false
+	}
+	n, size, legal := varint(buf[1:])
+	if !legal || size == 0 {
+		return 0, 0, false
+	}
+	return 1 + size, 1 + size + int(n), true
+}
+
 // hasNoBody: sections 3.12 and 3.13, for DISCONNECT 3.1.1 section 3.14.
 func hasNoBody(t Type, v Version) bool {
 	return t == TypePingreq || t == TypePingresp || t == TypeDisconnect && v != V5
 }
 
+// versionBit is a bit for each version; what is none is read as 3.1.1, the strictest.
 func versionBit(v Version) uint8 {
 	switch v {
 	case V31:

@@ -260,6 +260,14 @@ func TestAPacketIsParsedByItsOwnFunctionOnly(t *testing.T) {
 			t.Errorf("%s: %d Parse functions took it; want %d", tt.name, accepted, want)
 		}
 	}
+	// A packet that did not come from Cut, or for another version, is judged again.
+	for hex, v := range map[string]Version{"36 05 0001'a' 0001": V311, "f0 00": V311, "8a 06 0001 0001'a' 00": V5, "41 02 0001": V311, "11 00": V5} {
+		raw := unhex(t, hex)
+		_, err := parse(Packet{Raw: raw, Body: raw[2:]}, v)
+		if e, isError := errors.AsType[*Error](err); !isError || e.Code != MalformedPacket {
+			t.Errorf("parse(%s) = %v; want 0x81", hex, err)
+		}
+	}
 	for _, err := range []error{second(ParseConnect(Packet{})), second(ParsePublish(Packet{}, V5)), second(ParseAck(Packet{}, V5))} {
 		if _, isError := errors.AsType[*Error](err); !isError {
 			t.Errorf("parsing no packet = %v; want an *Error", err)

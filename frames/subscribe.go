@@ -39,6 +39,7 @@ func ParseSubscribe(p Packet, v Version) (Subscribe, error) {
 	if c.err == nil && len(c.rest) == 0 {
 		c.fail(protocolError(TypeSubscribe, "MQTT-3.8.3-2", "no topic filter"))
 	}
+	m.Filters = make([]Subscription, 0, countFilters(c.rest, 1))
 	for len(c.rest) > 0 {
 		m.Filters = append(m.Filters, c.subscription(v))
 	}
@@ -46,6 +47,20 @@ func ParseSubscribe(p Packet, v Version) (Subscribe, error) {
 		return Subscribe{}, err
 	}
 	return m, nil
+}
+
+// countFilters counts what will be parsed, so that a packet of very many filters costs
+// no more than its list; behind each filter stand so many bytes of options.
+func countFilters(b []byte, optionBytes int) (n int) {
+	for len(b) > 0 {
+		_, size := lengthPrefixed(b)
+		if size == 0 {
+			break
+		}
+		b = b[min(len(b), size+optionBytes):]
+		n++
+	}
+	return n
 }
 
 func (c *cursor) subscription(v Version) Subscription {

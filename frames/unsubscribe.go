@@ -19,6 +19,7 @@ func ParseUnsubscribe(p Packet, v Version) (Unsubscribe, error) {
 	if c.err == nil && len(c.rest) == 0 {
 		c.fail(protocolError(TypeUnsubscribe, "MQTT-3.10.3-2", "no topic filter"))
 	}
+	m.TopicFilters = make([]string, 0, countFilters(c.rest, 0))
 	for len(c.rest) > 0 {
 		m.TopicFilters = append(m.TopicFilters, c.topicFilter())
 	}
