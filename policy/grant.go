@@ -75,7 +75,7 @@ func (g *Grant) Renew(p Principal) {
 	c.review(g, time.Now())
 }
 
-// Close ends the grant. changed may still be running, but is not called again.
+// Close ends the grant. A review that is under way may still call changed.
 func (g *Grant) Close() {
 	c := &g.store.cache
 	c.mu.Lock()
@@ -119,7 +119,7 @@ func (s *Store) Open(ctx context.Context, p Principal, changed func()) (*Grant, 
 			return g, nil
 		}
 		if err == nil && mine != nil {
-			err = s.read(ctx, mine)
+			err = s.readInTurn(ctx, mine)
 		}
 		for _, l := range others {
 			select {
@@ -188,15 +188,15 @@ func (g *Grant) build(v basis) {
 
 // rebuild brings g up to date, unless something that it needs newly has not been
 // read yet: then the reading will bring g here again, and the Access in force
-// stays until the new one is whole.
-func (g *Grant) rebuild() {
+// stays until the new one is whole. It tells whether there is something new.
+func (g *Grant) rebuild() bool {
 	s, c := g.store, &g.store.cache
 	g.building.Lock()
 	defer g.building.Unlock()
 	c.mu.Lock()
 	if !g.open {
 		c.mu.Unlock()
-		return
+		return false
 	}
 	needed, v := s.resolve(g)
 	c.attach(g, needed)
@@ -212,8 +212,8 @@ func (g *Grant) rebuild() {
 	c.mu.Unlock()
 	if whole {
 		g.build(v)
-		g.tell()
 	}
+	return whole
 }
 
 func (g *Grant) tell() {

@@ -41,7 +41,7 @@ func (w *watcher) singCanaries(ctx context.Context) {
 		// Whether it worked is seen by the invalidations.
 		_, _ = w.store.client.Pipelined(limited, func(pipe redis.Pipeliner) error {
 			for _, key := range keys {
-				pipe.Set(limited, key, time.Now().UnixMilli(), canaryLife)
+				pipe.Set(limited, key, w.store.options.Instance, canaryLife)
 			}
 			return nil
 		})
@@ -176,6 +176,9 @@ func (w *watcher) judge() {
 	backlog := s.cache.oldest()
 	w.mu.Lock()
 	good := w.live && (backlog.IsZero() || now.Sub(backlog) < s.timing.deaf)
+	if s.away.Load() && !backlog.IsZero() && backlog.Before(w.since) {
+		good = false // what was missed must be known first
+	}
 	asOf := now
 	for _, n := range w.nodes {
 		if n.seen.Before(asOf) && (n.canary != "" || !n.proven) {
@@ -215,11 +218,21 @@ func (c *cache) openGrants() []*Grant {
 	return grants
 }
 
+// readEnded notes how the last read ended.
+func (w *watcher) readEnded(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.readErr = err
+}
+
 // status tells whether a CONNECT can be decided, and how Redis is.
 func (w *watcher) status() (ready bool, detail string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.live && !w.store.away.Load() {
+	switch {
+	case w.live && w.readErr != nil:
+		return false, "does not answer: " + w.readErr.Error()
+	case w.live && !w.store.away.Load():
 		return true, "ok"
 	}
 	detail = "not watched for " + ago(w.since)

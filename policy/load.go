@@ -130,12 +130,27 @@ func (c *cache) expire(e *entry, ttl time.Duration) {
 	})
 }
 
+// readInTurn is read for Open: when all clients come back at once, their reads
+// wait for each other here, and not for a connection of the pool, which the
+// canary and the reviewers need.
+func (s *Store) readInTurn(ctx context.Context, l *load) error {
+	select {
+	case s.turns <- struct{}{}:
+		defer func() { <-s.turns }()
+		return s.read(ctx, l)
+	case <-ctx.Done():
+		s.cache.finish(l, make([]answer, len(l.entries)))
+		return ctx.Err()
+	}
+}
+
 // read does what l is to do, in one round trip (of each master, in a Cluster),
 // and returns an error when one of the keys could not be decided.
 //
 // The pipeline is a plain one: MULTI fails across the slots of a Cluster.
-func (s *Store) read(ctx context.Context, l *load) error {
-	ctx, cancel := context.WithTimeout(ctx, s.timing.read)
+func (s *Store) read(caller context.Context, l *load) error {
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(caller, s.timing.read)
 	defer cancel()
 	var decode []func() (answer, error)
 	var err error
@@ -162,9 +177,12 @@ func (s *Store) read(ctx context.Context, l *load) error {
 	if failure := members(read); failure != nil {
 		err = failure
 	}
-	s.observe(StoreEvent{Kind: EventRead, OK: err == nil, Keys: len(l.entries), Duration: time.Since(l.began)})
+	s.observe(StoreEvent{Kind: EventRead, OK: err == nil, Keys: len(l.entries), Duration: time.Since(start)})
 	for _, change := range s.cache.finish(l, read) {
 		s.tell(change)
+	}
+	if caller.Err() == nil {
+		s.watch.readEnded(err)
 	}
 	return err
 }

@@ -155,7 +155,8 @@ func bound(o *redis.UniversalOptions) {
 	o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = redisReadTimeout, redisReadTimeout, redisReadTimeout
 	o.ContextTimeoutEnabled = true
 	o.MaxRetries = 1 // after a restart the pool may still hold a dead connection
-	o.PipelinePoolSize = -1
+	o.PoolSize = 2 * maxTurns
+	o.PipelinePoolSize = -1 // pipelines are all that we do
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 }
 

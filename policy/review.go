@@ -24,7 +24,9 @@ func (s *Store) review(ctx context.Context) {
 		}
 		if grants != nil {
 			for _, g := range *grants {
-				g.rebuild()
+				if g.rebuild() {
+					g.tell()
+				}
 			}
 			c.reviewed(grants)
 			continue

@@ -21,7 +21,7 @@ type StoreOptions struct {
 	Prefix     string        // of all keys, e.g. "topicgate:"
 	PolicyFile string        // rules before those in Redis; "": none
 	StaleMax   time.Duration // Redis away for longer: everything is denied until it is back
-	Instance   string        // name of this gateway, shown in Redis' CLIENT LIST
+	Instance   string        // name of this gateway; the value of its canary key
 	TLS        *tls.Config   // towards Redis, for rediss://; nil: the system's roots
 	Logger     *slog.Logger  // nil: none
 	Observe    func(StoreEvent)
@@ -48,11 +48,15 @@ type Store struct {
 	cache cache
 	watch *watcher // nil without Redis
 
-	odd *rate.Limiter // log lines about odd keys, of which there may be one for each user
+	turns chan struct{} // of Opens that read
+	odd   *rate.Limiter // log lines about odd keys, of which there may be one for each user
 
 	mu        sync.Mutex
 	fileError string // of the last Reload
 }
+
+// maxTurns bounds the Opens that read at the same time.
+const maxTurns = 16
 
 // timing holds what tests want shorter.
 type timing struct {
@@ -86,6 +90,7 @@ func NewStore(o StoreOptions) (*Store, error) {
 		keys:    keys{o.Prefix},
 		nothing: NothingAllowed(),
 		timing:  usualTiming,
+		turns:   make(chan struct{}, maxTurns),
 		odd:     rate.NewLimiter(1, 10),
 	}
 	if s.log == nil {
@@ -103,7 +108,6 @@ func NewStore(o StoreOptions) (*Store, error) {
 		return nil, err
 	}
 	bound(options)
-	options.ClientName = clientName(o.Instance)
 	if options.TLSConfig != nil && o.TLS != nil {
 		options.TLSConfig = o.TLS.Clone()
 	}
@@ -112,17 +116,6 @@ func NewStore(o StoreOptions) (*Store, error) {
 	s.watch = newWatcher(s, options, rand.Text())
 	s.cache.pin(textKind, s.keys.text())
 	return s, nil
-}
-
-// clientName makes of an instance's name one that CLIENT SETNAME takes.
-func clientName(instance string) string {
-	name := []byte("topicgate-" + instance)
-	for i, c := range name {
-		if c <= ' ' || c > '~' {
-			name[i] = '_'
-		}
-	}
-	return string(name)
 }
 
 // Run watches Redis and keeps all grants current. When it returns, after ctx

@@ -55,6 +55,7 @@ type watcher struct {
 	liveC   chan struct{} // closed while live
 	since   time.Time     // when live last changed
 	lastErr error         // Cluster: of the last look
+	readErr error         // of the last read; nil: it went well
 }
 
 func newWatcher(s *Store, options *redis.UniversalOptions, process string) *watcher {
@@ -158,7 +159,7 @@ func (w *watcher) subscribed(n *server) {
 func (w *watcher) lost(n *server, err error) (wasGood bool) {
 	w.mu.Lock()
 	wasGood = n.proven
-	if wasGood && n.reason == "" {
+	if n.reason == "" {
 		n.reason = ResetLost
 	}
 	n.heard, n.proven, n.close, n.lastErr = false, false, nil, err
