@@ -82,7 +82,7 @@ function roomsChanged(back) {
   rooms = back.rooms
   for (const { name } of rooms) {
     const may = mayEnter(name)
-    if (may) chat.subscribe(filterOf(name))
+    if (may && !chat.subscribed(filterOf(name))) chat.subscribe(filterOf(name))
     if (!before.has(name) || may === before.get(name)) continue
     if (may) add(conversation('room', name), { note: 'info', text: 'You are in ' + name + ' now.' })
     else {
@@ -182,7 +182,7 @@ function drawMessages() {
 function select(to) {
   open = to
   to.unread = 0
-  if (to.kind === 'room') chat.subscribe(filterOf(to.name)) // perhaps refused: then it is said here
+  if (to.kind === 'room' && !chat.subscribed(filterOf(to.name))) chat.subscribe(filterOf(to.name)) // perhaps refused: then it is said here
   drawLists()
   drawTitle()
   drawMessages()

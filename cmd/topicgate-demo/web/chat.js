@@ -14,7 +14,8 @@ export const reason = (code) => '0x' + code.toString(16).padStart(2, '0') + (NAM
 
 /**
  * connect opens the connection of a session. The handlers:
- * state(state, detail)  connecting, online, offline (retrying), refused (not retrying)
+ * state(state, detail)  connecting, online, offline (trying again), refused (not trying again)
+ * online()              once connected, refused(code) once not
  * presence(user, online)
  * message({room | with, from, text, claims, mine})
  * subscribed(filter, code)
@@ -23,7 +24,8 @@ export function connect(config, session, handlers) {
   const me = session.user
   let current = session
   let ended = false
-  let lastReason = 0
+  let goodbye = '' // what the gateway said last
+  let refused = false
   const granted = new Set()
   const asked = new Set()
 
@@ -54,7 +56,7 @@ export function connect(config, session, handlers) {
   }
 
   client.on('connect', () => {
-    lastReason = 0
+    goodbye = ''
     granted.clear()
     asked.clear()
     handlers.state('online')
@@ -63,20 +65,25 @@ export function connect(config, session, handlers) {
     subscribe('chat/messages/' + me + '/+')
     handlers.online()
   })
-  client.on('reconnect', () => handlers.state('connecting'))
-  client.on('disconnect', (packet) => { lastReason = packet.reasonCode })
+  client.on('reconnect', () => {
+    refused = false
+    handlers.state('connecting', goodbye)
+  })
+  client.on('disconnect', (packet) => {
+    goodbye = 'The gateway closed the connection: ' + reason(packet.reasonCode) + '.'
+    handlers.state('offline', goodbye)
+  })
   client.on('close', () => {
     client.options.password = current.token // the next attempt comes with the latest token
-    if (!ended && !lastReason) handlers.state('offline', 'connection lost, trying again')
-    else if (!ended) handlers.state('offline', 'closed by the gateway: ' + reason(lastReason))
+    if (!ended && !refused) handlers.state('offline', goodbye || 'Connection lost, trying again.')
   })
   client.on('error', (error) => {
-    // MQTT.js does not try again after a refusing CONNACK: somebody must decide something first.
-    if (error.code >= 0x80) {
-      lastReason = error.code
-      handlers.state('refused', 'CONNACK ' + reason(error.code))
-      handlers.refused(error.code)
-    }
+    if (!(error.code >= 0x80)) return // 'close' follows
+    // A CONNACK that refuses. MQTT.js does not try again: somebody must decide something first.
+    refused = true
+    goodbye = 'The gateway refused the connection: CONNACK ' + reason(error.code) + '.'
+    handlers.state('refused', goodbye)
+    handlers.refused(error.code)
   })
 
   client.on('message', (topic, bytes, packet) => {

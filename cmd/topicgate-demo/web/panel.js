@@ -60,7 +60,7 @@ export function openPanel(config, me, changed) {
   const record = (entry) => h('li', {},
     h('span', {}, h('time', {}, clock(new Date(entry.time))), ' ', h('b', {}, entry.user || 'nobody'), ' ', entry.action, Number(entry.count) > 1 ? ' ×' + entry.count : ''),
     entry.topic ? h('code', {}, entry.topic) : null,
-    h('small', {}, entry.reason, entry.rule ? ': ' + entry.rule : ''))
+    h('small', {}, entry.rule || (entry.reason === 'policy' ? 'no rule allows it' : entry.reason)))
 
   byId('new-room').addEventListener('submit', async (event) => {
     event.preventDefault()
