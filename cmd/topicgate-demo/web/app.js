@@ -51,7 +51,7 @@ const handlers = {
     drawLists()
   },
   online() {
-    if (moderator()) chat.subscribe('chat/messages/+/+')
+    chat.subscribe(moderator() ? 'chat/messages/+/+' : 'chat/messages/' + session.user + '/+')
     for (const { name } of rooms) if (mayEnter(name)) chat.subscribe(filterOf(name))
   },
   async refused(code) {

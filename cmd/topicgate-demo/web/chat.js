@@ -62,7 +62,6 @@ export function connect(config, session, handlers) {
     handlers.state('online')
     say('online')
     subscribe('chat/status/+')
-    subscribe('chat/messages/' + me + '/+')
     handlers.online()
   })
   client.on('reconnect', () => {
