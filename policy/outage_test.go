@@ -73,6 +73,22 @@ func TestHungServerIsNoticedByTheCanary(t *testing.T) {
 	s.open(t, Principal{Username: "bob"})
 }
 
+// Before the canary tells, a hung server is noticed by whoever asks it.
+func TestOpenIsNotHeldUpByAHungServer(t *testing.T) {
+	r, s, _ := chatUser(t)
+	size := s.CachedKeys()
+	r.hang()
+	defer r.wake()
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := s.Open(ctx, Principal{Username: "bob"}, nil); !errors.Is(err, ErrUndecided) {
+		t.Errorf("Open() = %v; want ErrUndecided", err)
+	}
+	if got := s.CachedKeys(); got != size {
+		t.Errorf("CachedKeys() = %d after a failed Open; want %d", got, size)
+	}
+}
+
 func TestServerAwayForTooLongFailsClosedAndHeals(t *testing.T) {
 	for _, c := range []struct {
 		name       string

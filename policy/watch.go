@@ -79,14 +79,17 @@ func newWatcher(s *Store, options *redis.UniversalOptions, process string) *watc
 func (w *watcher) run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	if cluster, ok := w.store.client.(*redis.ClusterClient); ok {
-		w.checked = time.Now()
+	now := time.Now()
+	cluster, ok := w.store.client.(*redis.ClusterClient)
+	w.mu.Lock()
+	w.since = now
+	if ok {
+		w.checked = now
 		wg.Go(func() { w.discover(ctx, cluster, &wg) })
 	} else {
-		w.mu.Lock()
-		w.add(ctx, "", w.store.keys.canary(w.process, "0"), time.Now(), &wg)
-		w.mu.Unlock()
+		w.add(ctx, "", w.store.keys.canary(w.process, "0"), now, &wg)
 	}
+	w.mu.Unlock()
 	wg.Go(func() { w.singCanaries(ctx) })
 	wg.Go(func() { w.judgeAll(ctx) })
 	<-ctx.Done()
