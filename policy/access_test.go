@@ -3,6 +3,7 @@ package policy
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -129,6 +130,34 @@ func TestValuesThatCouldWidenARuleNeverExpand(t *testing.T) {
 	}
 }
 
+func TestLevelsThatBeginWithText(t *testing.T) {
+	a := NewAccess(Principal{Username: "u"}, map[string]Set{"r": setOf("1", "a1")},
+		mustParse(t, "pattern read x/aa{r}\npattern write x/a{r}\npattern read x/abc%u\npattern write x/{r}\npattern read x/b{r}/y\n"))
+	for topic, want := range map[string][2]bool{ // receive, publish
+		"x/aa1": {true, true}, "x/aaa1": {true, false}, "x/a1": {false, true}, "x/aa": {false, false},
+		"x/abcu": {true, false}, "x/1": {false, true}, "x/b1/y": {true, false}, "x/b1": {false, false}, "x/": {false, false},
+	} {
+		if got := [2]bool{a.Receive([]byte(topic)).Allowed, a.Publish([]byte(topic)).Allowed}; got != want {
+			t.Errorf("Receive, Publish(%s) = %v; want %v", topic, got, want)
+		}
+	}
+}
+
+// A Set that was not made by NewSet must not widen a rule either.
+func TestWildcardInASetWidensNothing(t *testing.T) {
+	a := NewAccess(Principal{}, map[string]Set{"s": {"+": {}, "#": {}, "a/b": {}, "": {}, "ok": {}}},
+		mustParse(t, "pattern read x/{s}\npattern read y/{s}z\n"))
+	for _, filter := range []string{"x/+", "x/#", "x/a/b", "x/", "y/z", "y/+"} {
+		if d := a.Subscribe(filter); d.Allowed {
+			t.Errorf("Subscribe(%s) = %+v; want denied", filter, d)
+		}
+	}
+	got, complete := a.Narrow("#", 10)
+	if want := []string{"x/ok", "y/okz"}; !slices.Equal(got, want) || !complete {
+		t.Errorf("Narrow(#) = %q, %v; want %q", got, complete, want)
+	}
+}
+
 func TestSameSetTwiceIsOneMember(t *testing.T) {
 	rs := mustParse(t, `
 pattern read a/{r}/b/{r}
@@ -136,8 +165,9 @@ pattern read c/{r}-{r}
 pattern read d/{r}-{s}/{s}/{r}
 pattern read e/{claim.l}/{claim.l}
 pattern read f/{r}{s}
+pattern read g/{claim.one}/{claim.one}-{r}/{claim.l}{r}
 `)
-	a := NewAccess(Principal{Claims: map[string]any{"l": []string{"x", "y"}}},
+	a := NewAccess(Principal{Claims: map[string]any{"l": []string{"x", "y"}, "one": "o"}},
 		map[string]Set{"r": setOf("1", "2", "1-2", "2-1"), "s": setOf("1", "2", "9")}, rs)
 	for topic, want := range map[string]bool{
 		"a/1/b/1": true, "a/1/b/2": false, "a/2/b/2": true,
@@ -145,6 +175,7 @@ pattern read f/{r}{s}
 		"d/1-9/9/1": true, "d/1-9/9/2": false, "d/1-9/1/1": false,
 		"d/1-2-1/1/1-2": true, "d/1-2-1/1/1": false, "d/1-2/2/1": true,
 		"e/x/x": true, "e/x/y": false,
+		"g/o/o-1/x1": true, "g/o/o-1/x2": false, "g/o/o-1-2/y1-2": true, "g/o/-1/x1": false,
 		"f/19": true, "f/1-29": true, "f/9": false, "f/91": false,
 	} {
 		if got := a.Receive([]byte(topic)).Allowed; got != want {
@@ -192,6 +223,9 @@ func TestNothingAllowedFailsClosed(t *testing.T) {
 func TestRolesComeFromTheTokenAndTheSet(t *testing.T) {
 	rs := mustParse(t, "role a\ntopic read a\npattern read of/%u\nrole b\ntopic read b\nrole c d\ntopic read c\n")
 	a := NewAccess(Principal{Username: "u", Roles: []string{"a", "a"}}, map[string]Set{"roles": setOf("c d")}, rs)
+	if len(a.views) != 2 {
+		t.Errorf("%d scopes concern u; want 2, each role once", len(a.views))
+	}
 	for topic, want := range map[string]bool{"a": true, "of/u": true, "b": false, "c": true} {
 		if got := a.Receive([]byte(topic)).Allowed; got != want {
 			t.Errorf("Receive(%s) = %v; want %v", topic, got, want)

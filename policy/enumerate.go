@@ -3,16 +3,21 @@ package policy
 // enumerate calls yield once for each name that a literal or a placeholder of the
 // states stands for, until it returns false.
 func (x *narrowing) enumerate(states []state, yield func(name string) bool) {
-	seen := make(map[string]struct{})
+	var seen map[string]struct{} // nil when there is but one source, which hardly repeats itself
+	if sources(states) > 1 {
+		seen = make(map[string]struct{})
+	}
 	once := func(name string) bool {
 		if x.steps--; x.steps < 0 {
 			x.over = true
 			return false
 		}
-		if _, again := seen[name]; again {
-			return true
+		if seen != nil {
+			if _, again := seen[name]; again {
+				return true
+			}
+			seen[name] = struct{}{}
 		}
-		seen[name] = struct{}{}
 		return yield(name)
 	}
 	for i := range states {
@@ -29,6 +34,15 @@ func (x *narrowing) enumerate(states []state, yield func(name string) bool) {
 			}
 		}
 	}
+}
+
+// sources counts the places that names come from.
+func sources(states []state) int {
+	n := 0
+	for _, s := range states {
+		n += min(1, len(s.node.names)) + len(s.node.edges)
+	}
+	return n
 }
 
 // names calls yield for prefix followed by all that parts can stand for; it is

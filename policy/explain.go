@@ -159,7 +159,7 @@ func (e Explanation) Lines() []string {
 		add("      %s", c.Why)
 	}
 	if more := len(e.Considered) - explainShown; more > 0 {
-		add("  and %d more that agree in fewer levels", more)
+		add("  and %d more that agree in no more levels", more)
 	}
 	return lines
 }
@@ -185,18 +185,21 @@ func (e Explanation) headline() string {
 	return subject + "denied: no rule allows it"
 }
 
-// closest are the rules to show: those that match, then those that agree in most
-// levels, in the order of source where that is equal.
+// closest are the rules to show: the one that decided, those that match, then
+// those that agree in most levels; in the order of source where that is equal.
 func (e Explanation) closest() []Considered {
-	list := slices.Clone(e.Considered)
-	slices.SortStableFunc(list, func(a, b Considered) int {
-		if a.Matches != b.Matches {
-			if a.Matches {
-				return -1
-			}
+	rank := func(c Considered) int {
+		switch {
+		case c.Rule == e.Decision.Rule:
+			return 0
+		case c.Matches:
 			return 1
 		}
-		return cmp.Compare(b.levels, a.levels)
+		return 2
+	}
+	list := slices.Clone(e.Considered)
+	slices.SortStableFunc(list, func(a, b Considered) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(b.levels, a.levels))
 	})
 	return list[:min(len(list), explainShown)]
 }

@@ -57,8 +57,8 @@ func TestExplainNamesTheRuleAndTheOthers(t *testing.T) {
 		{"subscribe", "$share/g/chat/room/+", []string{
 			"subscribe $share/g/chat/room/+ (strict mode): allowed by rules.acl:10: topic readwrite chat/room/#",
 			"  chat/room/+",
-			"      allows part of it", // {rooms}
 			"      allows it",
+			"      allows part of it", // {rooms}
 		}},
 		{"subscribe", "nope/+", []string{
 			"subscribe nope/+ (strict mode): denied: the rules do not allow all of it",
@@ -67,6 +67,16 @@ func TestExplainNamesTheRuleAndTheOthers(t *testing.T) {
 		{"publish", "$topicgate/token", []string{
 			"topics under $topicgate/ are served by the gateway itself; rules do not concern them",
 		}},
+		{"subscribe", "chat/room/+/#", []string{
+			"      allows it",
+			"      denies part of it: that is dropped at delivery",
+		}},
+		{"subscribe", "twice/+/r2", []string{"      matches, but allows only writing"}},
+		{"subscribe", "twice/+/r3", []string{"      level 3: {rooms}: r3 is not a member (there are r1, r2)"}},
+		{"subscribe", "tenant/+/x", []string{"      level 2: {claim.tenant} is not in the token, or cannot stand in a topic level"}},
+		{"subscribe", "tenant/#", []string{"      {claim.tenant} is not in the token, or cannot stand in a topic level"}},
+		{"subscribe", "chat/room/r1/private/#", []string{"      allows it", "      denies part of it"}},
+		{"subscribe", "a/#/b", []string{"subscribe a/#/b: invalid: "}},
 		{"publish", "a/+", []string{"publish a/+: invalid: "}},
 		{"fly", "a", []string{`fly a: invalid: unknown operation "fly": publish, receive or subscribe`}},
 	} {
@@ -80,6 +90,30 @@ func TestExplainNamesTheRuleAndTheOthers(t *testing.T) {
 			}
 			rest = after
 		}
+	}
+}
+
+func TestExplainOfManyRulesAndMembers(t *testing.T) {
+	text := "pattern read big/{rooms}\npattern read id/%c\npattern read $SYS/{rooms}\n" + manyRules(100)
+	a := NewAccess(Principal{Username: "u", ClientID: "a/b"}, map[string]Set{"rooms": rooms(1200)}, mustParse(t, text))
+	for _, tt := range []struct{ op, topic, want string }{
+		{"receive", "big/x", "level 2: {rooms}: x is not a member (there are 1200 others)"},
+		{"receive", "id/a", "level 2: %c cannot stand in a topic level"},
+		{"receive", "nope", "  and 73 more that agree in no more levels"},
+		{"receive", "$SYS/x", "level 1: a topic that begins with '$' is reached only by a rule that spells out its first level"},
+		{"subscribe", "big/+", "narrow mode: more than 1000 filters; subscribed upstream as it is, and cut at delivery"},
+	} {
+		if got := a.Explain(tt.op, tt.topic).String(); !strings.Contains(got, tt.want) {
+			t.Errorf("Explain(%s, %s) lacks %q:\n%s", tt.op, tt.topic, tt.want, got)
+		}
+	}
+}
+
+func TestExplainKeepsWildcardsFromDollar(t *testing.T) {
+	a := NewAccess(Principal{}, nil, mustParse(t, "pattern read $SYS/x\n"))
+	got := a.Explain("subscribe", "+/x").String()
+	if want := "level 1: a wildcard does not match topics that begin with '$'"; !strings.Contains(got, want) {
+		t.Errorf("Explain(subscribe, +/x) lacks %q:\n%s", want, got)
 	}
 }
 

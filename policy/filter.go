@@ -41,7 +41,7 @@ func (p *parser) parseFilter(filter string, at int, pattern bool) (levels []leve
 		levels = append(levels, l)
 		at += len(text) + len("/")
 	}
-	if !p.checkFirst(levels[0], at-len(filter)-len("/"), len(levels)) {
+	if !p.checkFirst(levels[0], at-len(filter)-len("/")) {
 		return nil, false
 	}
 	if !pattern {
@@ -75,9 +75,9 @@ func (p *parser) checkWildcards(text string, at int, more bool) bool {
 }
 
 // checkFirst looks at the first level, which may mean more than a name.
-func (p *parser) checkFirst(l level, at, levels int) bool {
+func (p *parser) checkFirst(l level, at int) bool {
 	switch {
-	case l.text == "$share" && levels > 1:
+	case l.text == "$share":
 		p.fail(at, "rules do not name $share", "a shared subscription is judged by the filter behind $share/<group>/: write that one")
 		return false
 	case l.text == "$topicgate":

@@ -46,6 +46,24 @@ func TestNarrow(t *testing.T) {
 	}
 }
 
+// A result may overlap with another that does not cover it.
+func TestNarrowKeepsOverlappingResults(t *testing.T) {
+	a := NewAccess(Principal{}, nil, mustParse(t, "pattern read +/+\npattern read a/#\npattern read a/b\npattern read b/+/c\n"))
+	got, complete := a.Narrow("#", 10)
+	if want := []string{"+/+", "a/#", "b/+/c"}; !slices.Equal(got, want) || !complete {
+		t.Errorf("Narrow(#) = %q, %v; want %q", got, complete, want)
+	}
+}
+
+func TestNarrowGivesNoEmptyFilter(t *testing.T) {
+	a := NewAccess(Principal{}, nil, mustParse(t, "pattern read /#"))
+	for filter, want := range map[string][]string{"+": nil, "+/#": {"/#"}, "#": {"/#"}, "/+": {"/+"}} {
+		if got, complete := a.Narrow(filter, 10); !slices.Equal(got, want) || !complete {
+			t.Errorf("Narrow(%s) = %q, %v; want %q", filter, got, complete, want)
+		}
+	}
+}
+
 func TestNarrowStopsAtItsMaximum(t *testing.T) {
 	a := NewAccess(Principal{Roles: []string{"r"}}, map[string]Set{"rooms": rooms(1000)},
 		mustParse(t, "pattern read room/{rooms}/#\nrole r\ntopic read wide/+/x\npattern read wide/{rooms}/x\n"))

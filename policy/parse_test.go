@@ -73,12 +73,17 @@ func TestEveryInvalidLineIsReported(t *testing.T) {
 		{"pattern read a/%s", `f:1:16: unknown placeholder "%s" (did you mean %c?)`},
 		{"pattern read %U", `f:1:14: unknown placeholder "%U" (did you mean %u?)`},
 		{"  topic red a", `f:1:9: unknown access word "red" (read, write, readwrite or deny; a filter that holds a blank needs one: "topic readwrite red a")`},
+		{"pattern sub a", `f:1:9: unknown access word "sub" (did you mean "read"?)`},
+		{"pattern pub a", `f:1:9: unknown access word "pub" (did you mean "write"?)`},
 		{"pattern rw a", `f:1:9: unknown access word "rw" (did you mean "readwrite"?)`},
 		{"pattern READ a", `f:1:9: unknown access word "READ" (access words are in lower case)`},
 		{"pattern", `f:1:1: no filter after pattern`},
 		{"user", `f:1:1: no name after user`},
 		{"role  ", `f:1:1: no name after role`},
 		{"Topic a", `f:1:1: unknown keyword "Topic" (did you mean "topic"?)`},
+		{"patterns a", `f:1:1: unknown keyword "patterns" (did you mean "pattern"?)`},
+		{"USER a", `f:1:1: unknown keyword "USER" (did you mean "user"?)`},
+		{"group a", `f:1:1: unknown keyword "group" (did you mean "role"?)`},
 		{"read a/b", `f:1:1: a line does not begin with "read" (write "pattern read a/b")`},
 		{"allow a", `f:1:1: unknown keyword "allow" (a line begins with topic, pattern, user, role, or # for a comment)`},
 		{"limit a max_qos=1", `f:1:1: "limit": this version does not know directives yet`},
@@ -188,11 +193,11 @@ func TestSetNames(t *testing.T) {
 }
 
 func TestInvalidMemberIsSkippedAlone(t *testing.T) {
-	lines := []string{"read news/#", "", "reed x", "topic read x", "write", "deny a/{bad", "readwrite {rooms}/b c", "news/#", "read a\nread b", " read spaced "}
+	lines := []string{"read news/#", "", "reed x", "topic read x", "write", "deny %c/{gone}/{bad", "readwrite {rooms}/b c", "news/#", "read a\nread b", " read spaced "}
 	rs, problems := ParseLines("k", lines)
 	want := []string{
 		`k: "", column 1: empty (write "read FILTER", "write FILTER", "readwrite FILTER" or "deny FILTER")`,
-		`k: "deny a/{bad", column 8: '{' is not closed within its level`,
+		`k: "deny %c/{gone}/{bad", column 16: '{' is not closed within its level`,
 		`k: "news/#", column 1: unknown access word "news/#" (read, write, readwrite or deny, then the filter)`,
 		`k: "read a\nread b", column 7: control character U+000A`,
 		`k: "reed x", column 1: unknown access word "reed" (read, write, readwrite or deny, then the filter)`,
@@ -212,7 +217,11 @@ func TestInvalidMemberIsSkippedAlone(t *testing.T) {
 			t.Errorf("in another order rule %d is %v; want %v", i, r, rs.everybody.rules[i])
 		}
 	}
-	if got, want := rs.SetNames(), []string{"rooms"}; !slices.Equal(got, want) { // nothing of skipped lines
+	// Nothing is left of skipped lines.
+	if got, want := rs.SetNames(), []string{"rooms"}; !slices.Equal(got, want) {
 		t.Errorf("SetNames() = %q; want %q", got, want)
+	}
+	if got := rs.Warnings(); len(got) != 0 {
+		t.Errorf("Warnings() = %v; want none", got)
 	}
 }
