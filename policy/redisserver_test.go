@@ -55,7 +55,7 @@ func startRedis(t testing.TB, args ...string) *testRedis {
 	t.Cleanup(func() {
 		r.Client.Close()
 		r.kill()
-		if t.Failed() {
+		if t.Failed() && r.out != nil {
 			t.Logf("redis-server %s said:\n%s", r.addr, r.out)
 		}
 	})

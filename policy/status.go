@@ -62,7 +62,11 @@ func (s *Store) tell(change change) {
 		s.log.Error("policy text refused, the last good one stays", "source", e.key, "err", v.problem)
 	case e.kind == textKind:
 		s.observe(StoreEvent{Kind: EventPolicy, OK: true})
-		s.log.Info("policy loaded", "source", e.key)
+		rules := 0
+		if v.rules != nil {
+			rules = v.rules.Len()
+		}
+		s.log.Info("policy loaded", "source", e.key, "rules", rules)
 		for _, note := range v.notes {
 			s.log.Warn("policy warning", "source", e.key, "detail", note)
 		}

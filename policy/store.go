@@ -75,7 +75,7 @@ var usualTiming = timing{
 	open:     8 * time.Second,
 	openWait: 2 * time.Second,
 	canary:   time.Second,
-	deaf:     3 * time.Second,
+	deaf:     2700 * time.Millisecond, // so that with the time between two looks it is noticed within 3 s
 	judge:    200 * time.Millisecond,
 	discover: 2 * time.Second,
 	reread:   5 * time.Minute,
@@ -183,7 +183,7 @@ func (s *Store) loadFile() error {
 	}
 	s.fileError = ""
 	s.file.Store(rules)
-	s.log.Info("policy loaded", "source", path)
+	s.log.Info("policy loaded", "source", path, "rules", rules.Len())
 	for _, note := range problemTexts(rules.Warnings()) {
 		s.log.Warn("policy warning", "source", path, "detail", note)
 	}
