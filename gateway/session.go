@@ -233,6 +233,7 @@ func (s *session) leave(err error, established bool) {
 	_ = s.client.close(last)
 	deadline := time.Now().Add(lingerTimeout)
 	_ = s.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(row.status, ""), deadline)
+	s.halfCloseClient()
 	if established {
 		s.broker.drain(deadline)
 	}
@@ -255,9 +256,17 @@ func (s *session) leaveBroker() {
 	s.broker.halfClose()
 }
 
-// linger reads and drops what the client still sends until it closes. Closing a connection with
-// unread bytes resets it, and the client might lose our last words: the CONNACK that tells it not
-// to come back, the close status.
+// halfCloseClient ends our stream: after the Close frame the client waits for that (RFC 6455 section 7.1.1).
+func (s *session) halfCloseClient() {
+	if t, ok := s.ws.NetConn().(*tls.Conn); ok {
+		_ = t.CloseWrite()
+	}
+	_ = s.clientSocket.CloseWrite()
+}
+
+// linger drops what the client still sends until it has closed too. Closing at once, with bytes of the
+// client's unread, would reset the connection, and our last words might be lost: the CONNACK that
+// tells it not to come back, the close status.
 func (s *session) linger(deadline time.Time) {
 	s.clientSocket.idle = nil
 	_ = s.clientSocket.SetReadDeadline(deadline)
