@@ -59,6 +59,7 @@ func usage(err error) *outcome  { return &outcome{exitUsage, err} }
 
 func newRoot(environ []string) *cobra.Command {
 	root := group("topicgate", "WebSocket-to-MQTT gateway that checks every packet against OIDC identities and policies in Redis",
+		newServe(environ),
 		newConfig(environ),
 		newPolicy(environ),
 		newVersion(),

@@ -1,0 +1,265 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"topicgate/auth"
+	"topicgate/config"
+	"topicgate/gateway"
+	"topicgate/gateway/audit"
+	"topicgate/policy"
+)
+
+const (
+	// auditRecords is about how many records the Redis stream keeps (MAXLEN ~).
+	auditRecords = 100_000
+	// auditQueue is how many records wait for a slow sink before the next ones are dropped.
+	auditQueue = 8192
+	// adminTimeout bounds a request to the admin listener.
+	adminTimeout = 10 * time.Second
+)
+
+// process is a gateway with all that it is made of.
+type process struct {
+	instance string
+	log      *slog.Logger
+	verifier *auth.Verifier
+	store    *policy.Store
+	audit    *audit.Log
+	metrics  *gateway.Metrics
+	server   *gateway.Server
+	certs    *gateway.CertReloader // nil: no TLS
+
+	reloadUpstream func() error
+	drainTimeout   time.Duration
+
+	public, admin net.Listener
+}
+
+// newProcess makes the parts. None of them is running yet.
+func newProcess(c config.Config, log *slog.Logger, stdout io.Writer) (*process, error) {
+	p := &process{instance: newInstance(), log: log, drainTimeout: c.DrainTimeout}
+	p.metrics = gateway.NewMetrics(gateway.EndReasons(), gateway.RejectReasons(), auth.Results())
+	var err error
+	p.verifier, err = auth.NewVerifier(auth.Options{
+		Issuers:       c.OIDCIssuers,
+		Audiences:     c.OIDCAudiences,
+		UsernameClaim: c.OIDCUsernameClaim,
+		RolesClaim:    c.OIDCRolesClaim,
+		ClockSkew:     c.OIDCClockSkew,
+		Logger:        log,
+		Observe:       p.metrics.TokenVerified,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.store, err = policy.NewStore(storeOptions(c, p.instance, log, p.metrics.PolicyEvent))
+	if err != nil {
+		return nil, err
+	}
+	p.audit = newAudit(c, p, stdout)
+	options, err := p.gatewayOptions(c)
+	if err != nil {
+		return nil, err
+	}
+	p.server, err = gateway.New(options)
+	return p, err
+}
+
+func newAudit(c config.Config, p *process, stdout io.Writer) *audit.Log {
+	sinks := make(map[string]audit.Sink)
+	for _, name := range c.AuditSinks() {
+		switch name {
+		case "stdout":
+			sinks["stdout"] = audit.NewWriterSink(stdout)
+		case "redis":
+			sinks["redis"] = audit.NewRedisSink(p.store.Client(), c.RedisPrefix+"audit", auditRecords)
+		}
+	}
+	if len(sinks) == 0 {
+		return nil
+	}
+	return audit.New(audit.Options{
+		Instance:  p.instance,
+		Sinks:     sinks,
+		QueueSize: auditQueue,
+		Logger:    p.log,
+		Dropped:   p.metrics.AuditDropped,
+	})
+}
+
+func (p *process) gatewayOptions(c config.Config) (gateway.Options, error) {
+	o := gateway.Options{
+		Paths:          c.WSPaths,
+		AllowedOrigins: c.AllowedOrigins,
+		TrustedProxies: gateway.TrustedProxies(c.TrustedProxies),
+		ClientCerts:    c.TLSClientCAFile != "",
+
+		ClientIDTemplate: c.ClientID,
+		UserProperty:     c.UserProperty,
+
+		UpstreamUsername:      c.UpstreamUsername,
+		UpstreamPassword:      c.UpstreamPassword.Reveal(),
+		UpstreamProxyProtocol: c.UpstreamProxyProtocol == config.ProxyProtocolV2,
+
+		SubscribeMode: gateway.SubscribeMode(c.SubscribeMode),
+		NarrowMax:     c.NarrowMax,
+		DenyPublish:   gateway.DenyPublish(c.DenyPublish),
+		AuditAllowed:  c.AuditAllowed,
+
+		MaxPacketBytes:        int(c.MaxPacketSize),
+		MaxConnections:        c.MaxConnections,
+		MaxConnectionsPerUser: c.MaxConnectionsPerUser,
+		MaxSubscriptions:      c.MaxSubscriptions,
+		PublishRate:           c.PublishRate,
+		PublishBurst:          c.PublishBurst,
+
+		ConnectTimeout: c.ConnectTimeout,
+		WriteTimeout:   c.WriteTimeout,
+		DrainTimeout:   c.DrainTimeout,
+
+		Instance: p.instance,
+		Verifier: p.verifier,
+		Policy:   p.store,
+		Audit:    p.audit,
+		Metrics:  p.metrics,
+		Logger:   p.log,
+	}
+	for _, s := range c.TokenSources {
+		o.TokenSources = append(o.TokenSources, gateway.TokenSource{Kind: gateway.TokenKind(s.Kind), Name: s.Name})
+	}
+	for _, u := range c.UpstreamURLs {
+		o.Upstreams = append(o.Upstreams, &url.URL{Scheme: u.Scheme, Host: u.Host})
+	}
+	var err error
+	if o.UpstreamTLS, p.reloadUpstream, err = upstreamTLS(c); err != nil {
+		return o, err
+	}
+	if c.TLSCertFile != "" {
+		if p.certs, err = gateway.NewCertReloader(certFiles(c), p.log); err != nil {
+			return o, err
+		}
+		o.TLS = p.certs.TLSConfig()
+	}
+	return o, nil
+}
+
+// newInstance names this process among others: a host's name alone would be the same after a
+// restart, and for two gateways on one host.
+func newInstance() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "topicgate"
+	}
+	return host + "-" + rand.Text()[:6]
+}
+
+// listen opens both listeners, so that an address that is taken is known before anything runs.
+func (p *process) listen(c config.Config) error {
+	var err error
+	if p.public, err = net.Listen("tcp", c.Listen); err != nil {
+		return fmt.Errorf("%sLISTEN: %w", config.Prefix, err)
+	}
+	if p.admin, err = net.Listen("tcp", c.AdminListen); err != nil {
+		p.public.Close()
+		return fmt.Errorf("%sADMIN_LISTEN: %w", config.Prefix, err)
+	}
+	return nil
+}
+
+// run returns when ctx has ended, a signal came or a part failed, and everything is down.
+func (p *process) run(ctx context.Context, signals <-chan os.Signal) error {
+	parts := newParts()
+	if p.audit != nil {
+		parts.start("audit", p.audit.Run) // the last to stop: it hears how the others end
+	}
+	parts.start("policy", p.store.Run)
+	parts.start("tokens", p.verifier.Run)
+	parts.start("admin listener", p.serveAdmin) // up until the last session is gone: /readyz says 503 meanwhile
+	parts.start("listener", func(ctx context.Context) error { return p.server.Serve(ctx, p.public) })
+
+	err := p.wait(ctx, parts.failed, signals)
+	p.drain(ctx)
+	parts.stop()
+	return errors.Join(err, p.store.Close())
+}
+
+// wait returns nil when the process is to end, and an error when it must.
+func (p *process) wait(ctx context.Context, failed <-chan error, signals <-chan os.Signal) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-failed:
+			return err
+		case s := <-signals:
+			if s != syscall.SIGHUP {
+				p.log.Info("signal", "signal", s.String())
+				return nil
+			}
+			p.reload()
+		}
+	}
+}
+
+// drain ends all sessions; a signal meanwhile, at once.
+func (p *process) drain(ctx context.Context) {
+	ctx, stop := signal.NotifyContext(context.WithoutCancel(ctx), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	p.server.Drain(ctx)
+}
+
+// reload reads again what SIGHUP is for. What can't be used leaves the last good one in force.
+func (p *process) reload() {
+	p.log.Info("rereading certificates and policy file")
+	errs := []error{p.store.Reload(), p.reloadUpstream()}
+	if p.certs != nil {
+		errs = append(errs, p.certs.Reload())
+	}
+	for _, err := range errs {
+		if err != nil {
+			p.log.Error("not reread, the last good one stays", "err", err.Error())
+		}
+	}
+}
+
+func (p *process) serveAdmin(ctx context.Context) error {
+	server := &http.Server{
+		Handler:           gateway.AdminHandler(p.metrics, p.ready, func() any { return p.server.Sessions() }),
+		ReadHeaderTimeout: adminTimeout,
+		ReadTimeout:       adminTimeout,
+		WriteTimeout:      adminTimeout,
+		ErrorLog:          slog.NewLogLogger(p.log.Handler(), slog.LevelWarn),
+	}
+	defer context.AfterFunc(ctx, func() { server.Close() })()
+	return server.Serve(p.admin)
+}
+
+// ready is for /readyz: may new sessions come? An issuer that is down is shown, but keeps nobody
+// out whose key is known.
+func (p *process) ready() (bool, map[string]string) {
+	status := p.store.Status()
+	detail := make(map[string]string, len(status.Detail)+2)
+	for part, text := range status.Detail {
+		detail[part] = text
+	}
+	for issuer, text := range p.verifier.Status() {
+		detail["issuer "+issuer] = text
+	}
+	if p.server.Draining() {
+		detail["gateway"] = "draining"
+	}
+	return status.Ready && !p.server.Draining(), detail
+}
