@@ -72,7 +72,7 @@ func NewAccess(p Principal, sets map[string]Set, rulesets ...*Ruleset) *Access {
 // rolesOf is every role of p, once.
 func rolesOf(p Principal, sets map[string]Set) []string {
 	roles := slices.Clone(p.Roles)
-	for role := range sets["roles"] {
+	for role := range sets[rolesSet] {
 		roles = append(roles, role)
 	}
 	slices.Sort(roles)
