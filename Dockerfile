@@ -1,5 +1,5 @@
 # topicgate in an image of its own binary and CA certificates, nothing else: no shell, no libc.
-FROM golang:1.26-bookworm AS build
+FROM golang:1.26.8-bookworm AS build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download

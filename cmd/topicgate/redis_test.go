@@ -2,9 +2,12 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -90,6 +93,61 @@ func TestPolicyExplainReadsWhatTheGatewayReads(t *testing.T) {
 	if got := topicgate(t, environ, "", "policy", "explain", "--user", "alice", "publish", "room/lobby/x"); got.status != exitFailed ||
 		!strings.Contains(got.stderr, "patern") {
 		t.Errorf("explain with a broken rule text = %+v; want it denied, with the mistake told", got)
+	}
+}
+
+func TestServeWithRedis(t *testing.T) {
+	url, client := startRedis(t)
+	g := startGateway(t, "TOPICGATE_REDIS_URL="+url)
+	g.await("redis is watched")
+	if status, body := get(t, "http://"+g.admin+"/readyz"); status != http.StatusOK || !strings.Contains(body, `"redis":"ok"`) {
+		t.Errorf("/readyz = %d %s; want 200, redis ok", status, body)
+	}
+	if err := client.Set(t.Context(), "topicgate:acl", "pattern read a", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if line := g.await("policy loaded"); line["source"] != "topicgate:acl" {
+		t.Errorf("loaded %v; want topicgate:acl", line)
+	}
+	g.stop()
+	if status := g.exit(); status != exitDone {
+		t.Errorf("serve ended with %d; want %d", status, exitDone)
+	}
+}
+
+// The rights that deploy/README.md names are enough.
+func TestRedisRights(t *testing.T) {
+	url, client := startRedis(t)
+	readme, err := os.ReadFile("../../deploy/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rights := regexp.MustCompile(`(?m)^ +(~topicgate:.*)$`).FindSubmatch(readme)
+	if rights == nil {
+		t.Fatal("deploy/README.md names no rights")
+	}
+	command := []any{"acl", "setuser", "gate", "on", ">secret"}
+	for right := range strings.FieldsSeq(string(rights[1])) {
+		command = append(command, right)
+	}
+	if err := client.Do(t.Context(), command...).Err(); err != nil {
+		t.Fatal(err)
+	}
+	url = strings.Replace(url, "redis://", "redis://gate:secret@", 1)
+	g := startGateway(t, "TOPICGATE_REDIS_URL="+url)
+	g.await("redis is watched")
+	got := topicgate(t, []string{"TOPICGATE_REDIS_URL=" + url}, `{"jti": "t"}`, "policy", "explain", "--user", "a", "--claims", "-", "publish", "t")
+	if got.status != exitFailed || got.stderr != "" {
+		t.Errorf("explain = %+v; want it denied, and nothing on standard error", got)
+	}
+	denied, err := client.Do(t.Context(), "acl", "log").Slice()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range denied {
+		if !strings.Contains(fmt.Sprint(entry), "setinfo") { // go-redis names itself where it may
+			t.Errorf("Redis denied %v", entry)
+		}
 	}
 }
 
