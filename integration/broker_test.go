@@ -59,7 +59,7 @@ func TestTheNextBrokerIsTriedWhenOneCannotBeReached(t *testing.T) {
 	const clients = 12
 	where := func(id string) *mosquitto {
 		for _, b := range []*mosquitto{s.broker, second} {
-			if strings.Contains(b.stdout.String(), "as alice:"+id+" ") {
+			if strings.Contains(b.stderr.String(), "as alice:"+id+" ") {
 				return b
 			}
 		}
@@ -72,7 +72,7 @@ func TestTheNextBrokerIsTriedWhenOneCannotBeReached(t *testing.T) {
 			w.ping()
 			w.disconnect()
 		}
-		if a, b := strings.Contains(s.broker.stdout.String(), "as alice:"+id+" "), strings.Contains(second.stdout.String(), "as alice:"+id+" "); a == b {
+		if a, b := strings.Contains(s.broker.stderr.String(), "as alice:"+id+" "), strings.Contains(second.stderr.String(), "as alice:"+id+" "); a == b {
 			t.Errorf("client %s was seen by the first broker: %v, by the second: %v; want one of them", id, a, b)
 		}
 	}

@@ -99,5 +99,5 @@ func TestABrowserMayCarryItsTokenInACookie(t *testing.T) {
 	if code := client.connect(s.url("/mqtt"), "c", ""); code != 0 {
 		t.Fatalf("CONNACK %#x; want 0", code)
 	}
-	s.broker.stdout.await(t, "as alice:c ")
+	s.broker.stderr.await(t, "as alice:c ")
 }

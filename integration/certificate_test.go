@@ -26,7 +26,7 @@ func TestAClientCertificateIsAnIdentity(t *testing.T) {
 	w.subscribed("mine/device-7")
 	w.publish(message("mine/device-7", "hello", 1))
 	w.receives("mine/device-7", "hello")
-	s.broker.stdout.await(t, "as device-7:c ", "u'device-7'")
+	s.broker.stderr.await(t, "as device-7:c ", "u'device-7'")
 
 	w, connack = s.connectingBy(t, dialOptions{tls: ca.clientTLS(device)}, frames.V5, "t", s.issuer.token(t, "alice"))
 	if connack.Reason != frames.Success {

@@ -151,10 +151,7 @@ func TestTheSameUserAndClientIdentifierTakesOver(t *testing.T) {
 	for _, v := range versions {
 		first := s.connect(t, v, "tab", token)
 		second := s.connect(t, v, "tab", token)
-		if v == frames.V5 {
-			first.expectDisconnect(frames.SessionTakenOver)
-		}
-		first.expectClosed()
+		first.brokerLost() // mosquitto 2.0.11 closes the old connection without a DISCONNECT
 		second.ping()
 	}
 }
@@ -177,7 +174,7 @@ func TestAnEmptyClientIdentifier(t *testing.T) {
 	if connack.Reason != frames.Success || !has || len(id) == 0 || strings.Contains(string(id), "alice") {
 		t.Fatalf("5.0: CONNACK %#x, Assigned Client Identifier %q; want one that is not the namespaced one", uint8(connack.Reason), id)
 	}
-	s.broker.stdout.await(t, "as alice:"+string(id)+" ")
+	s.broker.stderr.await(t, "as alice:"+string(id)+" ")
 	w.subscribed("room")
 	w.disconnect()
 	_, connack = s.connecting(t, frames.V5, string(id), token, persistent)

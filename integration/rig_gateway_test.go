@@ -74,7 +74,7 @@ func launchGateway(t testing.TB, s settings) *gateway {
 	for name, value := range g.env {
 		env = append(env, "TOPICGATE_"+name+"="+value)
 	}
-	env = append(env, "GORACE=halt_on_error=1 exitcode=66")
+	env = append(env, "GORACE=halt_on_error=1 exitcode=66 atexit_sleep_ms=0")
 	g.process = start(t, "topicgate", path, []string{"serve"}, env)
 	t.Cleanup(func() {
 		if strings.Contains(g.stderr.String(), "WARNING: DATA RACE") {
@@ -235,7 +235,7 @@ func prepareStackBefore(t testing.TB, broker *mosquitto, rules string) *stack {
 	s := &stack{broker: broker, redis: startRedis(t), issuer: newIssuer(t), policy: filepath.Join(t.TempDir(), "policy.acl")}
 	writeFile(t, s.policy, rules)
 	t.Cleanup(func() { // runs before Redis is stopped
-		leaksNoToken(t, "the broker's log", s.broker.stdout.String())
+		leaksNoToken(t, "the broker's log", s.broker.stderr.String())
 		if s.redis.running() {
 			everything := s.redis.do(t, "EVAL", dumpScript, "0")
 			leaksNoToken(t, "Redis", everything)

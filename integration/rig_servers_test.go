@@ -28,7 +28,7 @@ func startMosquitto(t testing.TB, extra ...string) *mosquitto {
 		"per_listener_settings false",
 		"allow_anonymous true",
 		"persistence false",
-		"log_dest stdout",
+		"log_dest stderr",
 		"log_type all",
 		"connection_messages true",
 		"max_queued_messages 100000",

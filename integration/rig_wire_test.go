@@ -136,9 +136,9 @@ func (w *wire) trySend(packets ...[]byte) error {
 }
 
 // sendHex writes bytes such as "c0 00".
-func (w *wire) sendHex(text string) {
+func (w *wire) sendHex(texts ...string) {
 	w.t.Helper()
-	w.send(unhex(text))
+	w.send(unhex(strings.Join(texts, "")))
 }
 
 func unhex(text string) []byte {

@@ -46,7 +46,7 @@ func TestEachFilterIsJudgedOnItsOwnAndAnsweredInOrder(t *testing.T) {
 			w.disconnect()
 		})
 	}
-	if log := s.broker.stdout.String(); strings.Contains(log, "secret/# (QoS") || strings.Contains(log, "mine/bob/# (QoS") {
+	if log := s.broker.stderr.String(); strings.Contains(log, "secret/# (QoS") || strings.Contains(log, "mine/bob/# (QoS") {
 		t.Error("a refused filter reached the broker")
 	}
 }

@@ -56,7 +56,7 @@ func TestEveryTokenSourceLetsTheRightUserIn(t *testing.T) {
 					}
 				}
 				w.ping()
-				s.broker.stdout.await(t, "New client connected", "as alice:"+id+" ", "u'alice'")
+				s.broker.stderr.await(t, "New client connected", "as alice:"+id+" ", "u'alice'")
 				w.disconnect()
 
 				for what, token := range map[string]string{

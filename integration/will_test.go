@@ -23,8 +23,9 @@ func TestAWillIsJudgedAsAPublish(t *testing.T) {
 					t.Errorf("Will to %s: CONNACK %#x; want %#x", topic, uint8(connack.Reason), uint8(want))
 				}
 				w.expectClosed()
-				s.audited(t, record{"action": "will", "topic": topic, "user": "alice", "client_id": "c" + v.String()})
 			}
+			s.audited(t, record{"action": "will", "topic": "mine/bob", "user": "alice", "client_id": "c" + v.String()})
+			s.audited(t, record{"action": "will", "topic": "$topicgate/rejected", "user": "alice", "client_id": "c" + v.String()})
 			w := s.connect(t, v, "c"+v.String(), s.issuer.token(t, "alice"), will("mine/alice", 1))
 			_ = w.conn.Close() // without DISCONNECT
 			eye.receives("mine/alice", "gone")
