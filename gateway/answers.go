@@ -136,6 +136,7 @@ func (b *subscriptions) lost(piece string) {
 		}
 		o.pieces = kept
 	}
+	b.changes.Add(1)
 }
 
 // rewritesIDs reports whether some messages carry a Subscription Identifier that stands for others.

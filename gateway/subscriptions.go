@@ -34,6 +34,7 @@ type subscriptions struct {
 	answered  sync.Cond                // when one of them was answered, or the session ended; L is mu
 	rewritten atomic.Int32             // held filters whose Subscription Identifier stands for others
 	locals    atomic.Int32             // subscriptions to the gateway's own topics
+	changes   atomic.Uint64            // of what snapshot gives
 	closed    bool
 }
 
@@ -270,11 +271,13 @@ func (b *subscriptions) put(asked frames.Subscription, id uint32) *subscription 
 		}
 	}
 	sub.Subscription, sub.id = asked, id
+	b.changes.Add(1)
 	return sub
 }
 
 // remove forgets sub and returns the held filters that nobody wants any more. b.mu is held.
 func (b *subscriptions) remove(sub *subscription) []string {
+	b.changes.Add(1)
 	delete(b.asked, sub.TopicFilter)
 	b.bytes -= len(sub.TopicFilter)
 	if sub.local() {
@@ -311,6 +314,7 @@ func (b *subscriptions) own(sub *subscription, pieces []string) (released []stri
 		}
 	}
 	sub.pieces = pieces
+	b.changes.Add(1)
 	return released
 }
 

@@ -1,0 +1,51 @@
+package gateway
+
+import (
+	"testing"
+
+	"topicgate/frames"
+)
+
+// roomRules is a policy of rooms: "one" and "two" may be read.
+const roomRules = `
+pattern read room/one/#
+pattern read room/two/#
+`
+
+func narrow(o *Options) { o.SubscribeMode = SubscribeNarrow }
+
+func TestStoredSubscriptionsAreThoseOfTheSession(t *testing.T) {
+	r := newRig(t, narrow)
+	r.setRules(roomRules)
+	c := r.connect(frames.V311, "alice")
+	c.say("82 0b 00 07 00 06 72 6f 6f 6d 2f 23 01") // SUBSCRIBE room/#, QoS 1
+	c.fromGateway(frames.TypeSubscribe)
+	s := r.onlySession()
+	version := s.subs.version()
+	stored := s.subs.snapshot()
+	if len(stored) != 1 || stored[0].Filter != "room/#" || stored[0].QoS != 1 || len(stored[0].Pieces) != 2 {
+		t.Errorf("snapshot() = %+v; want room/# at QoS 1 in two pieces", stored)
+	}
+	c.reply("90 04 00 07 01 01")
+	c.hears("90 03 00 07 01")
+	c.say("a2 0a 00 08 00 06 72 6f 6f 6d 2f 23")
+	c.fromGateway(frames.TypeUnsubscribe)
+	if got := s.subs.version(); got == version {
+		t.Errorf("version() = %d, as before the UNSUBSCRIBE", got)
+	}
+	if stored := s.subs.snapshot(); len(stored) != 0 {
+		t.Errorf("snapshot() = %+v after UNSUBSCRIBE; want none", stored)
+	}
+}
+
+// onlySession is the session of the only connection.
+func (r *rig) onlySession() *session {
+	r.t.Helper()
+	r.server.mu.Lock()
+	defer r.server.mu.Unlock()
+	for s := range r.server.sessions {
+		return s
+	}
+	r.t.Fatal("no session")
+	return nil
+}
