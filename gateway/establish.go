@@ -81,9 +81,16 @@ func (s *session) establish() error {
 	}
 
 	dialing := s.server.brokers.startDial(ctx, s.upstreamID, s.remote, s.ws.LocalAddr())
+	asleep := s.startWakeUp(ctx, connect)
 	if r, topic := s.authorize(ctx, connect); r != nil {
 		dialing.abandon()
 		return s.refuse(r, topic)
+	}
+	stored, err := asleep()
+	if err != nil {
+		dialing.abandon()
+		return s.refuse(&refusal{v3: frames.V3ServerUnavailable, v5: frames.ServerUnavailable,
+			reason: policy.ReasonUnavailable, end: EndCannotDecide, err: err}, "")
 	}
 	packet := s.upstreamConnect(connect)
 	conn, connack, err := dialing.connect(ctx, packet, s.version, s.upstreamMaximum())
@@ -91,7 +98,26 @@ func (s *session) establish() error {
 		return s.refuse(&refusal{v3: frames.V3ServerUnavailable, v5: frames.ServerUnavailable,
 			reason: "broker_unavailable", end: EndBrokerUnavailable, err: err}, "")
 	}
-	return s.begin(conn, connect, connack)
+	return s.begin(conn, connect, connack, stored)
+}
+
+// startWakeUp reads what a MQTT Session that may be resumed is subscribed to, while the policy is
+// loaded. The function that it returns waits for that.
+func (s *session) startWakeUp(ctx context.Context, connect *frames.Connect) func() ([]storedSubscription, error) {
+	if connect.CleanStart {
+		return func() ([]storedSubscription, error) { return nil, nil }
+	}
+	var stored []storedSubscription
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		stored, err = s.wakeUp(ctx)
+	}()
+	return func() ([]storedSubscription, error) {
+		<-done
+		return stored, err
+	}
 }
 
 // readConnect reads the first packet, which must be CONNECT [MQTT-3.1.0-1].
@@ -246,7 +272,7 @@ func (s *session) tokenOf(connect *frames.Connect) (string, *refusal) {
 func (s *session) authorize(ctx context.Context, connect *frames.Connect) (r *refusal, topic string) {
 	grant, err := s.server.options.Policy.Open(ctx, s.principal(), s.policyChanged)
 	if err != nil {
-		return &refusal{v3: frames.V3ServerUnavailable, v5: frames.ServerUnavailable, reason: "policy_unavailable", end: EndCannotDecide, err: err}, ""
+		return &refusal{v3: frames.V3ServerUnavailable, v5: frames.ServerUnavailable, reason: policy.ReasonUnavailable, end: EndCannotDecide, err: err}, ""
 	}
 	s.grant = grant
 	switch grant.Standing() {
@@ -256,7 +282,7 @@ func (s *session) authorize(ctx context.Context, connect *frames.Connect) (r *re
 	case policy.Revoked:
 		return &refusedRevoked, ""
 	default:
-		return &refusal{v3: frames.V3ServerUnavailable, v5: frames.ServerUnavailable, reason: "policy_unavailable", end: EndCannotDecide}, ""
+		return &refusal{v3: frames.V3ServerUnavailable, v5: frames.ServerUnavailable, reason: policy.ReasonUnavailable, end: EndCannotDecide}, ""
 	}
 	if connect.Will == nil {
 		return nil, ""
@@ -332,7 +358,7 @@ func (s *session) upstreamConnect(connect *frames.Connect) []byte {
 func (s *session) upstreamMaximum() int { return min(s.clientMaximum, s.server.options.MaxPacketBytes) }
 
 // begin keeps the broker's connection and passes its CONNACK on.
-func (s *session) begin(conn brokerConn, connect *frames.Connect, connack frames.Connack) error {
+func (s *session) begin(conn brokerConn, connect *frames.Connect, connack frames.Connack, stored []storedSubscription) error {
 	o := &s.server.options
 	s.endMu.Lock()
 	s.broker = conn
@@ -347,6 +373,7 @@ func (s *session) begin(conn brokerConn, connect *frames.Connect, connack frames
 	s.upstream.write = func(p []byte) error { _, err := conn.conn.Write(p); return err }
 
 	s.keepAlive = time.Duration(connect.KeepAlive) * time.Second
+	s.expectSleep(connect, connack.Properties)
 	if s.version == frames.V5 {
 		connack.Properties = s.clientConnack(connect, connack.Properties)
 	}
@@ -371,6 +398,10 @@ func (s *session) begin(conn brokerConn, connect *frames.Connect, connack frames
 		Remote: s.remote.String(), Upstream: conn.address, Since: time.Now().UTC(), Expires: s.identity.Expiry,
 	})
 	s.armExpiry(s.identity.Expiry)
+	if s.resumed {
+		s.restore(stored)
+	}
+	s.remember() // a new Session has nothing, whatever is stored of an older one
 	// A change between Open and here found no session that could be ended.
 	s.policyChanged()
 	return s.client.flush()

@@ -121,6 +121,8 @@ type Options struct {
 	Instance string // names this process in audit records
 	Verifier Verifier
 	Policy   *policy.Store
+	// RedisPrefix begins the keys under which the gateway keeps sessions, in the Redis of Policy.
+	RedisPrefix string
 	Audit    *audit.Log // nil: none
 	Metrics  *Metrics
 	Logger   *slog.Logger

@@ -87,6 +87,7 @@ func (s *session) requestReview() {
 func (s *session) review() {
 	s.subs.order.Lock()
 	defer s.subs.order.Unlock()
+	defer s.remember()
 	var dropped outgoing
 	joined := map[uint32]*outgoing{} // by Subscription Identifier, of which a packet has but one
 	var order []uint32

@@ -25,6 +25,7 @@ type Server struct {
 	clientID clientIDTemplate
 	upgrader websocket.Upgrader
 	brokers  *brokers
+	sleepers *sleepers
 
 	open     atomic.Int64 // upgraded connections, also those without a session yet
 	draining atomic.Bool  // no new sessions
@@ -35,7 +36,7 @@ type Server struct {
 	ended    sync.WaitGroup            // sessions' goroutines
 }
 
-// New checks options and makes a Server. It does nothing until Serve.
+// New checks options and makes a Server. Whoever calls it calls Drain or Close in the end.
 func New(options Options) (*Server, error) {
 	o, err := options.withDefaults()
 	if err != nil {
@@ -62,7 +63,19 @@ func New(options Options) (*Server, error) {
 		Subprotocols:    subprotocols,
 		CheckOrigin:     func(*http.Request) bool { return true }, // accept has looked
 	}
+	s.sleepers = newSleepers(o.Policy.Client(), o.RedisPrefix, s.refreshSleepers)
 	return s, nil
+}
+
+// refreshSleepers has all that is stored of living sessions stored anew, where it is about to end.
+func (s *Server) refreshSleepers() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for session := range s.sessions {
+		if session.info.Load() != nil { // established: it is known whether it persists
+			session.remember()
+		}
+	}
 }
 
 // Serve accepts connections of l until ctx ends, then closes l and returns; sessions go on until
@@ -128,6 +141,7 @@ func (s *Server) Close() {
 	}
 	s.mu.Unlock()
 	s.ended.Wait()
+	s.sleepers.close()
 }
 
 // register counts a session that is about to be served; false while draining.

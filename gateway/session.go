@@ -70,8 +70,9 @@ type session struct {
 
 	info atomic.Pointer[SessionInfo] // once CONNECT was accepted
 
-	ids  packetIDs
-	subs subscriptions
+	ids   packetIDs
+	subs  subscriptions
+	sleep sleeping
 
 	// Owned by up.
 	up upState

@@ -106,6 +106,7 @@ func (s *session) subscribeUp(p frames.Packet) error {
 	}
 	s.subs.order.Lock()
 	defer s.subs.order.Unlock()
+	defer s.remember()
 
 	id, _ := subscribe.Properties.Uint(frames.PropSubscriptionIdentifier)
 	e := &exchange{
@@ -174,6 +175,7 @@ func (s *session) unsubscribeUp(p frames.Packet) error {
 	}
 	s.subs.order.Lock()
 	defer s.subs.order.Unlock()
+	defer s.remember()
 
 	e := &exchange{
 		answer: frames.TypeUnsuback, packetID: unsubscribe.PacketID,

@@ -133,9 +133,12 @@ func (p *process) gatewayOptions(c config.Config) (gateway.Options, error) {
 		Instance: p.instance,
 		Verifier: p.verifier,
 		Policy:   p.store,
-		Audit:    p.audit,
-		Metrics:  p.metrics,
-		Logger:   p.log,
+
+		RedisPrefix: c.RedisPrefix,
+
+		Audit:   p.audit,
+		Metrics: p.metrics,
+		Logger:  p.log,
 	}
 	for _, s := range c.TokenSources {
 		o.TokenSources = append(o.TokenSources, gateway.TokenSource{Kind: gateway.TokenKind(s.Kind), Name: s.Name})
