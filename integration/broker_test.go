@@ -8,6 +8,7 @@ import (
 
 	"topicgate/frames"
 
+	"github.com/gorilla/websocket"
 	"github.com/pires/go-proxyproto"
 )
 
@@ -183,6 +184,31 @@ func TestTheBrowsersAddressGoesUpstreamByPROXYProtocol(t *testing.T) {
 		}
 		up.sendHex(connackOK(frames.V311))
 		w.connack()
+	}
+}
+
+func TestAProxysOwnHeaderIsBelieved(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, "pattern write mine/%u\n", settings{"AUDIT": "stdout", "TRUSTED_PROXIES": "127.0.0.1/32"})
+	dialer := websocket.Dialer{Subprotocols: []string{"mqtt"}, NetDial: func(network, address string) (net.Conn, error) {
+		conn, err := net.Dial(network, address)
+		if err == nil {
+			header := proxyproto.HeaderProxyFromAddrs(2, &net.TCPAddr{IP: net.IPv4(203, 0, 113, 9), Port: 4711}, conn.RemoteAddr())
+			_, err = header.WriteTo(conn)
+		}
+		return conn, err
+	}}
+	ws, _, err := dialer.Dial(s.url("/mqtt"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ws.Close()
+	w := &wire{t: t, name: "behind a proxy", ws: ws, conn: ws.NetConn()}
+	w.handshake(newConnect(frames.V5, "c", s.issuer.token(t, "alice")))
+	w.publish(message("mine/bob", "x", 1))
+	r := s.audited(t, record{"action": "publish", "topic": "mine/bob"})
+	if remote := fmt.Sprint(r["remote"]); !strings.HasPrefix(remote, "203.0.113.9") {
+		t.Errorf("audit says remote %s; want 203.0.113.9", remote)
 	}
 }
 

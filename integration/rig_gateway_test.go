@@ -67,7 +67,10 @@ func launchGateway(t testing.TB, s settings) *gateway {
 	t.Helper()
 	path := gatewayBinary(t)
 	g := &gateway{address: loopback(freePort(t)), admin: loopback(freePort(t))}
-	g.env = map[string]string{"LISTEN": g.address, "ADMIN_LISTEN": g.admin, "OIDC_AUDIENCE": audience}
+	g.env = map[string]string{
+		"LISTEN": g.address, "ADMIN_LISTEN": g.admin, "OIDC_AUDIENCE": audience,
+		"DRAIN_TIMEOUT": "1s", // a test that failed leaves sessions behind
+	}
 	maps.Copy(g.env, s)
 	g.secure = g.env["TLS_CERT_FILE"] != ""
 	var env []string

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+// cpuTime returns the CPU time, in user space and in the kernel, that a process has used so far in all its threads. It is the utime and stime of /proc/PID/stat,
+// asked for as clock_getcpuclockid(3) does, which tells nanoseconds instead of ticks of 10 ms.
+func cpuTime(pid int) (time.Duration, error) {
+	const schedulerClock = 2 // CPUCLOCK_SCHED of the kernel's posix-timers
+	clock := uintptr(^pid)<<3 | schedulerClock
+	var at syscall.Timespec
+	if _, _, errno := syscall.Syscall(syscall.SYS_CLOCK_GETTIME, uintptr(uint32(clock)), uintptr(unsafe.Pointer(&at)), 0); errno != 0 {
+		return 0, fmt.Errorf("CPU time of process %d: %w", pid, errno)
+	}
+	return time.Duration(at.Nano()), nil
+}
+
+// cpuTimes is the sum over processes.
+func cpuTimes(pids []int) (sum time.Duration, err error) {
+	for _, pid := range pids {
+		t, err := cpuTime(pid)
+		if err != nil {
+			return 0, err
+		}
+		sum += t
+	}
+	return sum, nil
+}
+
+// ticks returns utime+stime of the text of /proc/PID/stat [proc(5)], in ticks of 10 ms.
+func ticks(stat string) (int64, error) {
+	_, rest, ok := cutLast(stat, ") ") // a program's name may hold anything
+	fields := strings.Fields(rest)
+	if !ok || len(fields) < 13 {
+		return 0, fmt.Errorf("not a stat of /proc: %q", stat)
+	}
+	user, err := strconv.ParseInt(fields[11], 10, 64)
+	if err != nil {
+		return 0, err
+	}
+	system, err := strconv.ParseInt(fields[12], 10, 64)
+	return user + system, err
+}
+
+func cutLast(s, separator string) (before, after string, found bool) {
+	i := strings.LastIndex(s, separator)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(separator):], true
+}
+
+// residentBytes returns the resident memory of a process.
+func residentBytes(pid int) (int64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	return residentOf(string(status))
+}
+
+func residentOf(status string) (int64, error) {
+	for line := range strings.Lines(status) {
+		var kib int64
+		if n, _ := fmt.Sscanf(line, "VmRSS: %d kB", &kib); n == 1 {
+			return kib << 10, nil
+		}
+	}
+	return 0, fmt.Errorf("no VmRSS")
+}
+
+// family returns a process and its children.
+func family(pid int) ([]int, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		return nil, err
+	}
+	pids := []int{pid}
+	for _, field := range strings.Fields(string(text)) {
+		child, err := strconv.Atoi(field)
+		if err != nil {
+			return nil, err
+		}
+		pids = append(pids, child)
+	}
+	return pids, nil
+}
+
+// raiseFileLimit allows as many open files as the system lets us, for the children as well.
+func raiseFileLimit() (uint64, error) {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 0, err
+	}
+	limit.Cur = limit.Max
+	return limit.Cur, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
+}
