@@ -1,12 +1,14 @@
 #!/bin/sh
-# Installs those of the named programs that are missing: gcc mosquitto redis chromium node.
+# Installs those of the named things that are missing: the programs gcc, mosquitto, redis and chromium; node
+# (with the npm packages of the integration tests); page (with the library of the demo's page).
 # Debian and its children only; elsewhere it says what to install by hand. Nothing is left running.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 PATH=$PATH:/usr/sbin:/sbin
-packages=
-node=no
+packages= # of Debian
+folders=  # with a package-lock.json
+tests=no  # whether the integration tests' programs will run
 
 want() { # want PROGRAM PACKAGE...: notes the packages when the program is missing
 	program=$1
@@ -29,7 +31,12 @@ for name in "$@"; do
 	node)
 		want npm nodejs npm
 		want node nodejs
-		node=yes
+		folders="$folders $here/node"
+		tests=yes
+		;;
+	page)
+		want npm nodejs npm
+		folders="$folders $here/../cmd/topicgate-demo/web"
 		;;
 	*)
 		echo "servers.sh: do not know how to install $name" >&2
@@ -74,16 +81,18 @@ install_packages() {
 
 [ -z "$packages" ] || install_packages
 
-if [ $node = yes ]; then
+for folder in $folders; do
+	cd "$folder"
+	# A copy of the lock file tells what is installed; npm ci would do it all anew each time.
+	cmp -s package-lock.json node_modules/.installed && continue
+	npm ci --ignore-scripts # what the lock names, and no program of a package's own
+	cp package-lock.json node_modules/.installed
+done
+
+if [ $tests = yes ]; then
+	# Debian 12 has Node 18; the provider and the second broker need 20. The tests prefer the Node in here.
 	cd "$here/node"
-	# npm keeps the lock file of what it installed; npm ci would do it all anew each time.
-	cmp -s package-lock.json node_modules/.installed || {
-		npm ci
-		cp package-lock.json node_modules/.installed
-	}
-	# Debian 12 has Node 18; the provider and the second broker need 20. The package "node" is that binary.
-	major=$(node -p 'process.versions.node.split(".")[0]')
-	if [ "$major" -lt 20 ] && [ ! -x node_modules/.bin/node ]; then
-		npm install --no-save --no-package-lock node@20
+	if [ "$(node -p 'process.versions.node.split(".")[0]')" -lt 20 ] && [ ! -x node_modules/.bin/node ]; then
+		npm install --no-save --no-package-lock --ignore-scripts "node-linux-$(node -p process.arch)@22.23.3"
 	fi
 fi

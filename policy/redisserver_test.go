@@ -69,7 +69,7 @@ func redisBinary(t testing.TB, name string) string {
 	if err == nil {
 		return path
 	}
-	if os.Getenv("CI") == "true" {
+	if os.Getenv("TEST_SERVERS") == "required" {
 		t.Fatalf("%s is missing: apt-get install redis-server", name)
 	}
 	t.Skipf("%s is missing: apt-get install redis-server", name)

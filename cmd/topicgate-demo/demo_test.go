@@ -91,7 +91,7 @@ func startDemo(t *testing.T, gateway string) *running {
 	t.Helper()
 	given, err := findPrograms(programs{topicgate: os.Args[0]})
 	if err != nil {
-		if os.Getenv("CI") == "true" || os.Getenv("TEST_SERVERS") == "required" {
+		if os.Getenv("TEST_SERVERS") == "required" {
 			t.Fatal(err)
 		}
 		t.Skip(err)

@@ -25,7 +25,7 @@ func startRedis(t testing.TB) (*redis.Client, *os.Process) {
 	t.Helper()
 	binary, err := exec.LookPath("redis-server")
 	if err != nil {
-		if os.Getenv("CI") == "true" {
+		if os.Getenv("TEST_SERVERS") == "required" {
 			t.Fatal("redis-server is missing: apt-get install redis-server")
 		}
 		t.Skip("redis-server is missing: apt-get install redis-server")
