@@ -169,7 +169,6 @@ func (s *session) readConnect() (*frames.Connect, error) {
 // readClientProperties keeps what the client's CONNECT says of packets towards it.
 func (s *session) readClientProperties(connect *frames.Connect) {
 	s.clientMaximum, s.brokerMaximum = maxRemainingLength, maxRemainingLength
-	s.problemInfo = true
 	if connect.Version != frames.V5 {
 		return
 	}
@@ -178,9 +177,6 @@ func (s *session) readClientProperties(connect *frames.Connect) {
 	}
 	if n, ok := connect.Properties.Uint(frames.PropTopicAliasMaximum); ok {
 		s.aliasesDown = uint16(min(n, aliasMaximum))
-	}
-	if n, ok := connect.Properties.Uint(frames.PropRequestProblemInformation); ok {
-		s.problemInfo = n != 0
 	}
 }
 
@@ -360,6 +356,10 @@ func (s *session) upstreamMaximum() int { return min(s.clientMaximum, s.server.o
 // begin keeps the broker's connection and passes its CONNACK on.
 func (s *session) begin(conn brokerConn, connect *frames.Connect, connack frames.Connack, stored []storedSubscription) error {
 	o := &s.server.options
+	_ = conn.socket.SetDeadline(time.Time{}) // before finish may set one
+	conn.socket.limitWrites(o.WriteTimeout)
+	s.upstream.write = func(p []byte) error { _, err := conn.conn.Write(p); return err }
+	s.accepted = connack.Reason == frames.Success
 	s.endMu.Lock()
 	s.broker = conn
 	s.dialed = true
@@ -368,9 +368,6 @@ func (s *session) begin(conn brokerConn, connect *frames.Connect, connack frames
 	if alreadyEnded != nil {
 		return alreadyEnded
 	}
-	_ = conn.socket.SetDeadline(time.Time{})
-	conn.socket.limitWrites(o.WriteTimeout)
-	s.upstream.write = func(p []byte) error { _, err := conn.conn.Write(p); return err }
 
 	s.keepAlive = time.Duration(connect.KeepAlive) * time.Second
 	s.expectSleep(connect, connack.Properties)
@@ -398,11 +395,21 @@ func (s *session) begin(conn brokerConn, connect *frames.Connect, connack frames
 		Remote: s.remote.String(), Upstream: conn.address, Since: time.Now().UTC(), Expires: s.identity.Expiry,
 	})
 	s.armExpiry(s.identity.Expiry)
+	// The client is not to wait for the answer until the broker reads what restore sends.
+	if err := s.client.flush(); err != nil {
+		return s.clientWriteError(err)
+	}
 	if s.resumed {
-		s.restore(stored)
+		s.restore(stored) // nothing has been delivered yet: down has not started
 	}
 	s.remember() // a new Session has nothing, whatever is stored of an older one
+	s.ids.blocked = func() {
+		if err := s.upIdle(); err != nil {
+			s.finish(err) // closes ids
+		}
+	}
 	// A change between Open and here found no session that could be ended.
+	s.begun.Store(true)
 	s.policyChanged()
 	return s.client.flush()
 }
@@ -466,13 +473,13 @@ func (s *session) refuse(r *refusal, topic string) error {
 
 // armExpiry ends the session when its token does, and tells the client a minute before.
 func (s *session) armExpiry(at time.Time) {
-	if at.IsZero() {
-		return
-	}
 	s.identityMu.Lock()
 	defer s.identityMu.Unlock()
 	if s.expiry != nil {
 		s.expiry.Stop()
+	}
+	if at.IsZero() {
+		return
 	}
 	end := func() { s.finish(ended(EndTokenExpired, nil)) }
 	left := time.Until(at)

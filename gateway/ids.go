@@ -16,6 +16,10 @@ type packetIDs struct {
 	own    map[uint16]struct{}
 	freed  sync.Cond // when one of own was given back, or closed; L is set at first use
 	closed bool
+
+	// blocked is called before take waits, which it would do for ever if the packet whose answer it
+	// waits for were still unsent; nil: nothing is.
+	blocked func()
 }
 
 // take marks id as used by the client. While the gateway itself uses it, take waits: the
@@ -23,9 +27,16 @@ type packetIDs struct {
 func (p *packetIDs) take(id uint16) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for len(p.own) > 0 && !p.closed {
+	for told := false; len(p.own) > 0 && !p.closed; {
 		if _, taken := p.own[id]; !taken {
 			break
+		}
+		if !told && p.blocked != nil {
+			told = true
+			p.mu.Unlock()
+			p.blocked()
+			p.mu.Lock()
+			continue
 		}
 		p.freed.L = &p.mu
 		p.freed.Wait()

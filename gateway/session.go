@@ -54,7 +54,6 @@ type session struct {
 	brokerMaximum  int    // Maximum Packet Size of the broker
 	aliasesUp      uint16 // Topic Alias Maximum that the broker gave the client
 	aliasesDown    uint16 // Topic Alias Maximum that the client gave the broker
-	problemInfo    bool   // reason strings may be sent anywhere [MQTT-3.1.2-29]
 	reauthenticate bool   // the client connected with OAUTH2-JWT and may send AUTH
 	resumed        bool   // the broker had a Session present
 	limiter        *rate.Limiter
@@ -87,6 +86,9 @@ type session struct {
 	endMu  sync.Mutex
 	endErr error // the first cause
 	dialed bool  // broker is set
+
+	accepted bool        // the broker did, by its CONNACK
+	begun    atomic.Bool // all that is set up by establish is: the policy store's goroutines may use it
 }
 
 func newSession(server *Server, remote netip.AddrPort, tokens requestTokens, certificate *x509.Certificate) *session {
@@ -213,8 +215,8 @@ func (s *session) cause() error {
 // leave says goodbye to both sides and closes them.
 func (s *session) leave(err error, established bool) {
 	s.disarmExpiry()
-	if established {
-		s.leaveBroker()
+	if s.accepted {
+		s.leaveBroker(established)
 	}
 	if s.grant != nil {
 		s.grant.Close()
@@ -229,13 +231,13 @@ func (s *session) leave(err error, established bool) {
 	}
 	var last []byte
 	if established && code != 0 && s.version == frames.V5 && end != EndClientLost {
-		last = (&frames.Disconnect{Reason: code}).Append(nil, frames.V5)
+		last = frames.Disconnect{Reason: code}.Append(nil, frames.V5)
 	}
 	_ = s.client.close(last)
 	deadline := time.Now().Add(lingerTimeout)
 	_ = s.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(row.status, ""), deadline)
 	s.halfCloseClient()
-	if established {
+	if s.accepted {
 		s.broker.drain(deadline)
 	}
 	s.broker.close()
@@ -246,12 +248,19 @@ func (s *session) leave(err error, established bool) {
 }
 
 // leaveBroker sends what was forwarded last and ends our stream. Without a DISCONNECT before the end
-// the broker publishes the Will; one that is not allowed any more must not fire.
-func (s *session) leaveBroker() {
+// the broker publishes the Will; one that is not allowed any more must not fire, nor that of a client
+// which has never heard that it is connected.
+func (s *session) leaveBroker(established bool) {
+	quiet := !established
+	if established && s.will != nil && !s.up.disconnected {
+		if d := s.judgeWill(); !d.Allowed {
+			s.rejectWill(d)
+			quiet = true
+		}
+	}
 	var last []byte
-	if s.will != nil && !s.up.disconnected && !s.judgeWill().Allowed {
-		s.rejectWill(s.judgeWill())
-		last = (&frames.Disconnect{}).Append(nil, s.version)
+	if quiet {
+		last = frames.Disconnect{}.Append(nil, s.version)
 	}
 	_ = s.upstream.close(last)
 	s.broker.halfClose()
@@ -294,8 +303,12 @@ func (s *session) disarmExpiry() {
 // access is what the session may do now.
 func (s *session) access() *policy.Access { return s.grant.Access() }
 
-// policyChanged is called by the policy store after each change that concerns the session.
+// policyChanged is called by the policy store after each change that concerns the session. Before the
+// session has begun there is nothing to change; begin looks for itself.
 func (s *session) policyChanged() {
+	if !s.begun.Load() {
+		return
+	}
 	switch s.grant.Standing() {
 	case policy.Blocked:
 		s.finish(ended(EndBlocked, nil))

@@ -37,7 +37,7 @@ func (u *upState) count(p frames.Packet) {
 // pumpUp reads the client until there is nothing more to read. Packets are judged where they lie and
 // go to the broker when no further one is ready.
 func (s *session) pumpUp() error {
-	s.clientSocket.idle = s.upIdle
+	s.clientSocket.idle = s.upWaits
 	for {
 		for {
 			p, ok, err := s.up.inbox.Next(s.version, s.up.maximum)
@@ -66,7 +66,19 @@ func (s *session) upEnded(err error) error {
 	return err
 }
 
-// upIdle runs when all that the client sent is read, before the wait for more.
+// upWaits runs when all that the client sent is read and judged, before the wait for more.
+func (s *session) upWaits() error {
+	if err := s.upIdle(); err != nil {
+		return err
+	}
+	if s.up.message == nil { // else the read that waits is into the inbox
+		s.up.inbox.Release()
+	}
+	return nil
+}
+
+// upIdle sends on what was judged so far: the pump is about to wait for something, perhaps in the
+// middle of a packet, whose bytes stay as they are.
 func (s *session) upIdle() error {
 	s.up.counts.flush(s.server.options.Metrics, dirUp)
 	if err := s.upstream.flush(); err != nil {
@@ -75,13 +87,11 @@ func (s *session) upIdle() error {
 	if err := s.client.flush(); err != nil {
 		return s.clientWriteError(err)
 	}
-	if s.up.message == nil {
-		s.up.inbox.Release()
-	}
 	return nil
 }
 
-// receive reads one WebSocket message, or as much of a long one as makes a batch.
+// receive reads what has come of a WebSocket message. Whole packets are not held up by the rest of
+// their message.
 func (s *session) receive() error {
 	if s.up.message == nil {
 		kind, message, err := s.ws.NextReader()
@@ -96,21 +106,13 @@ func (s *session) receive() error {
 	if err := s.upstream.settle(); err != nil { // the inbox may move
 		return s.brokerWriteError(err)
 	}
-	for s.up.inbox.Len() < batchBytes || len(s.up.inbox.Peek()) > 0 {
-		n, err := s.up.message.Read(roomFor(&s.up.inbox))
-		s.up.inbox.Filled(n)
-		if err == io.EOF {
-			s.up.message = nil
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if n >= fillBytes || s.up.inbox.Len() >= batchBytes {
-			return nil // let the pump see what is there
-		}
+	n, err := s.up.message.Read(roomFor(&s.up.inbox))
+	s.up.inbox.Filled(n)
+	if err == io.EOF {
+		s.up.message = nil
+		return nil
 	}
-	return nil
+	return err
 }
 
 // handleUp judges one packet of the client's.
@@ -238,12 +240,8 @@ func (s *session) slowDown() error {
 	if delay <= 0 {
 		return nil
 	}
-	// The pump's packets lie in the inbox, which stays as it is meanwhile.
-	if err := s.upstream.flush(); err != nil {
-		return s.brokerWriteError(err)
-	}
-	if err := s.client.flush(); err != nil {
-		return s.clientWriteError(err)
+	if err := s.upIdle(); err != nil {
+		return err
 	}
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
