@@ -79,8 +79,9 @@ func lookup(claims map[string]any, path string) (any, bool) {
 	return nil, false
 }
 
-// username returns the verified name that rules and the broker see.
-func username(claims map[string]any, path string) (string, error) {
+// Username returns the name that rules and the broker see: the string at path in a token's claims. The
+// error is a *[Refused].
+func Username(claims map[string]any, path string) (string, error) {
 	value, _ := lookup(claims, path)
 	name, ok := value.(string)
 	if !ok {
@@ -92,10 +93,10 @@ func username(claims map[string]any, path string) (string, error) {
 	return name, nil
 }
 
-// roles returns the roles: none when the claim is absent or null. A claim of another type refuses the
-// token instead of being ignored, for a role may carry denials: without its roles a principal could be
-// allowed more than with them.
-func roles(claims map[string]any, path string) ([]string, error) {
+// Roles returns the roles at path in a token's claims: none when the claim is absent or null. A claim of
+// another type refuses the token instead of being ignored, for a role may carry denials: without its roles
+// a principal could be allowed more than with them. The error is a *[Refused].
+func Roles(claims map[string]any, path string) ([]string, error) {
 	value, _ := lookup(claims, path)
 	var found []string
 	switch value := value.(type) {

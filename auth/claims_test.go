@@ -44,9 +44,9 @@ func TestUsername(t *testing.T) {
 		if !ok {
 			t.Fatalf("%s: payload does not decode", c.what)
 		}
-		got, err := username(claims, c.path)
+		got, err := Username(claims, c.path)
 		if got != c.want || reasonOf(t, err) != c.reason {
-			t.Errorf("%s: username(%s) = %q, %v; want %q, %s", c.what, c.path, got, err, c.want, c.reason)
+			t.Errorf("%s: Username(%s) = %q, %v; want %q, %s", c.what, c.path, got, err, c.want, c.reason)
 		}
 	}
 }
@@ -77,9 +77,9 @@ func TestRoles(t *testing.T) {
 		if !ok {
 			t.Fatalf("%s: payload does not decode", c.what)
 		}
-		got, err := roles(claims, c.path)
+		got, err := Roles(claims, c.path)
 		if !reflect.DeepEqual(got, c.want) || reasonOf(t, err) != c.reason {
-			t.Errorf("%s: roles(%s) = %q, %v; want %q, %s", c.what, c.path, got, err, c.want, c.reason)
+			t.Errorf("%s: Roles(%s) = %q, %v; want %q, %s", c.what, c.path, got, err, c.want, c.reason)
 		}
 	}
 }

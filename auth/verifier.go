@@ -192,11 +192,11 @@ func (v *Verifier) identity(p *parsed) (Identity, error) {
 	if !ok {
 		return Identity{}, refused(ReasonMalformed, "the payload is not a JSON object")
 	}
-	name, err := username(claims, v.usernameClaim)
+	name, err := Username(claims, v.usernameClaim)
 	if err != nil {
 		return Identity{}, err
 	}
-	roles, err := roles(claims, v.rolesClaim)
+	roles, err := Roles(claims, v.rolesClaim)
 	if err != nil {
 		return Identity{}, err
 	}

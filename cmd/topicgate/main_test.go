@@ -32,7 +32,7 @@ func TestWrongUsageIsToldInOneSentence(t *testing.T) {
 		"config --chek":                "unknown flag: --chek; see topicgate config --help",
 		"config listen":                `unknown command "listen" for "topicgate config"; see topicgate config --help`,
 		"version 2":                    `unknown command "2" for "topicgate version"; see topicgate version --help`,
-		"policy explain publish a":     `required flag(s) "user" not set; see topicgate policy explain --help`,
+		"policy explain publish a":     "whose rights? --user USER, or --claims FILE with a token's claims",
 		"policy explain --user a send": "what is to be explained? publish TOPIC, subscribe FILTER or receive TOPIC; see topicgate policy explain --help",
 	} {
 		got := topicgate(t, nil, "", strings.Fields(args)...)

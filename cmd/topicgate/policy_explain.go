@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"topicgate/auth"
 	"topicgate/config"
 	"topicgate/policy"
 )
@@ -20,6 +21,7 @@ import (
 // question is what "policy explain" is asked.
 type question struct {
 	principal  policy.Principal
+	named      bool // by --user; otherwise by the claims
 	claimsFile string
 	op, topic  string
 	json       bool
@@ -28,10 +30,11 @@ type question struct {
 func newPolicyExplain(environ []string) *cobra.Command {
 	var q question
 	c := &cobra.Command{
-		Use:   "explain --user USER [flags] publish|subscribe|receive TOPIC",
+		Use:   "explain --user USER|--claims FILE [flags] publish|subscribe|receive TOPIC",
 		Short: "Say what the rules decide, by which rule, and why the others did not",
 		Long: "Says what the rules decide for a user, by which rule (file:line or Redis key), and why the others did not.\n" +
-			"It reads the same Redis and policy file as the gateway, by the same TOPICGATE_ variables.\n" +
+			"It reads the same Redis and policy file as the gateway, by the same TOPICGATE_ variables, and takes username and\n" +
+			"roles from the claims of a token as the gateway would.\n" +
 			"Exit status 0: allowed, 1: denied or not decidable, 2: wrong usage or settings.",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 || !slices.Contains([]string{"publish", "subscribe", "receive"}, args[0]) {
@@ -41,16 +44,18 @@ func newPolicyExplain(environ []string) *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q.op, q.topic = args[0], args[1]
+			if q.named = cmd.Flags().Changed("user"); !q.named && q.claimsFile == "" {
+				return usage(errors.New("whose rights? --user USER, or --claims FILE with a token's claims"))
+			}
 			return explain(cmd, environ, q)
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&q.principal.Username, "user", "", "username")
-	f.StringArrayVar(&q.principal.Roles, "role", nil, "a role of the token; may be repeated. Those of the Redis set count besides")
+	f.StringVar(&q.principal.Username, "user", "", "username; without it, that of the claims")
+	f.StringArrayVar(&q.principal.Roles, "role", nil, "a role of the token; may be repeated. Those of the claims and of the Redis set count besides")
 	f.StringVar(&q.principal.ClientID, "client-id", "", "Client Identifier, for %c")
-	f.StringVar(&q.claimsFile, "claims", "", "file with the token's claims as a JSON object, for {claim.NAME} ('-' is standard input)")
+	f.StringVar(&q.claimsFile, "claims", "", "file with the token's claims as a JSON object ('-' is standard input)")
 	f.BoolVar(&q.json, "json", false, "answer in JSON")
-	_ = c.MarkFlagRequired("user") // fails for an unknown flag only
 	return c
 }
 
@@ -62,8 +67,8 @@ func explain(cmd *cobra.Command, environ []string, q question) error {
 	if err != nil {
 		return usage(wrongSettings(err))
 	}
-	if err := q.readClaims(cmd.InOrStdin()); err != nil {
-		return usage(err)
+	if err := q.readClaims(c, cmd.InOrStdin()); err != nil {
+		return err
 	}
 	a, err := ask(cmd.Context(), c, q, cmd.ErrOrStderr())
 	if err != nil {
@@ -83,15 +88,15 @@ func explain(cmd *cobra.Command, environ []string, q question) error {
 	return nil
 }
 
-// readClaims fills in what a token's claims say of the principal.
-func (q *question) readClaims(stdin io.Reader) error {
+// readClaims fills in what a token's claims say of the principal. The error is an outcome.
+func (q *question) readClaims(c config.Config, stdin io.Reader) error {
 	if q.claimsFile == "" {
 		return nil
 	}
 	if q.claimsFile != "-" {
 		file, err := os.Open(q.claimsFile)
 		if err != nil {
-			return err
+			return usage(err)
 		}
 		defer file.Close()
 		stdin = file
@@ -99,8 +104,16 @@ func (q *question) readClaims(stdin io.Reader) error {
 	decoder := json.NewDecoder(stdin)
 	decoder.UseNumber() // as the gateway reads a token
 	if err := decoder.Decode(&q.principal.Claims); err != nil {
-		return fmt.Errorf("claims in %s: %w", q.claimsFile, err)
+		return usage(fmt.Errorf("claims in %s: %w", q.claimsFile, err))
 	}
+	roles, err := auth.Roles(q.principal.Claims, c.OIDCRolesClaim)
+	if err == nil && !q.named {
+		q.principal.Username, err = auth.Username(q.principal.Claims, c.OIDCUsernameClaim)
+	}
+	if err != nil {
+		return failed(fmt.Errorf("claims in %s: %w", q.claimsFile, err))
+	}
+	q.principal.Roles = append(roles, q.principal.Roles...)
 	q.principal.Issuer, _ = q.principal.Claims["iss"].(string)
 	q.principal.TokenID, _ = q.principal.Claims["jti"].(string)
 	return nil

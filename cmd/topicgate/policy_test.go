@@ -95,6 +95,37 @@ func TestPolicyExplainByTheFile(t *testing.T) {
 	}
 }
 
+func TestPolicyExplainTakesUsernameAndRolesFromTheClaims(t *testing.T) {
+	environ := []string{"TOPICGATE_REDIS_URL=none", "TOPICGATE_POLICY_FILE=" + writeFile(t, "acl",
+		"pattern read own/%u\nrole moderator\ntopic read room/#\nrole guide\ntopic read tour/#\n")}
+	keycloak := append(environ, "TOPICGATE_OIDC_USERNAME_CLAIM=preferred_username", "TOPICGATE_OIDC_ROLES_CLAIM=realm_access.roles")
+	for _, test := range []struct {
+		environ      []string
+		args, claims string
+		status       int
+		stderr       string
+	}{
+		{environ, "receive own/alice", `{"sub": "alice"}`, exitDone, ""},
+		{environ, "receive room/1", `{"sub": "alice", "roles": ["moderator"]}`, exitDone, ""},
+		{environ, "receive room/1", `{"sub": "alice", "roles": "guide moderator"}`, exitDone, ""},
+		{environ, "receive room/1", `{"sub": "alice", "roles": ["guide"]}`, exitFailed, ""},
+		{environ, "--role moderator receive tour/1", `{"sub": "alice", "roles": ["guide"]}`, exitDone, ""},
+		{environ, "--role moderator receive room/1", `{"sub": "alice", "roles": ["guide"]}`, exitDone, ""},
+		{environ, "--user bob receive own/bob", `{"sub": "alice"}`, exitDone, ""},
+		{environ, "--user bob receive own/bob", `{}`, exitDone, ""},
+		{keycloak, "receive own/alice", `{"sub": "1", "preferred_username": "alice"}`, exitDone, ""},
+		{keycloak, "receive room/1", `{"preferred_username": "alice", "realm_access": {"roles": ["moderator"]}}`, exitDone, ""},
+		{environ, "receive own/alice", `{"name": "alice"}`, exitFailed, "the claim sub is missing or not a string"},
+		{environ, "receive own/alice", `{"sub": "a/b"}`, exitFailed, "the claim sub contains"},
+		{environ, "receive own/alice", `{"sub": "alice", "roles": 1}`, exitFailed, "the claim roles is neither"},
+	} {
+		got := topicgate(t, test.environ, test.claims, append([]string{"policy", "explain", "--claims", "-"}, strings.Fields(test.args)...)...)
+		if got.status != test.status || !strings.Contains(got.stderr, test.stderr) || (test.stderr == "") != (got.stderr == "") {
+			t.Errorf("explain %s with %s = %+v; want status %d and %q", test.args, test.claims, got, test.status, test.stderr)
+		}
+	}
+}
+
 func TestPolicyExplainInJSON(t *testing.T) {
 	rules := writeFile(t, "acl", "pattern read a/%u/#\npattern write b\n")
 	environ := []string{"TOPICGATE_REDIS_URL=none", "TOPICGATE_POLICY_FILE=" + rules}
