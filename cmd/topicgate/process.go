@@ -182,6 +182,12 @@ func (p *process) listen(c config.Config) error {
 	return nil
 }
 
+// close ends a process that never ran.
+func (p *process) close() error {
+	p.server.Close()
+	return p.store.Close()
+}
+
 // run returns when ctx has ended, a signal came or a part failed, and everything is down.
 func (p *process) run(ctx context.Context, signals <-chan os.Signal) error {
 	parts := newParts()

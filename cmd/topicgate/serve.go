@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -50,7 +51,7 @@ func serve(ctx context.Context, environ []string, stdout, stderr io.Writer) erro
 		return failed(err)
 	}
 	if err := p.listen(c); err != nil {
-		return failed(err)
+		return failed(errors.Join(err, p.close()))
 	}
 	log.Info("started", "version", versionText(), "instance", p.instance,
 		"listen", p.public.Addr().String(), "admin", p.admin.Addr().String(), "tls", p.certs != nil)
