@@ -157,8 +157,10 @@ func (s *session) publishDown(p frames.Packet) error {
 			topicName = alias.topicName
 		}
 	}
-	d := s.access().Receive(topicName)
-	if !d.Allowed || reserved(topicName) {
+	if reserved(topicName) {
+		return s.dropDelivery(&publish, topicName, policy.Decision{Reason: "reserved_topic"})
+	}
+	if d := s.access().Receive(topicName); !d.Allowed {
 		return s.dropDelivery(&publish, topicName, d)
 	}
 	rewrite := false
@@ -169,6 +171,7 @@ func (s *session) publishDown(p frames.Packet) error {
 		rewrite = s.rewriteSubscriptionIDs(&publish, topicName) || rewrite
 	}
 	if !rewrite {
+		s.told(&publish, alias)
 		return s.forwardDown(p.Raw)
 	}
 	size := len(p.Raw) + len(topicName) + len(publish.Properties) + propertyOverhead
@@ -178,11 +181,7 @@ func (s *session) publishDown(p frames.Packet) error {
 			return s.dropDelivery(&publish, topicName, policy.Decision{Reason: "packet_too_large"})
 		}
 	}
-	if alias != nil {
-		if n, _ := publish.Properties.Uint(frames.PropTopicAlias); n != 0 {
-			alias.told = true
-		}
-	}
+	s.told(&publish, alias)
 	if err := s.client.publish(&publish, s.version, size); err != nil {
 		return s.clientWriteError(err)
 	}
@@ -199,14 +198,21 @@ func (s *session) adaptAlias(publish *frames.Publish, alias *topicAlias) bool {
 		publish.Properties = s.down.properties
 		publish.TopicName = alias.topicName
 		return true
-	case len(publish.TopicName) > 0:
-		alias.told = true
-		return false
-	case !alias.told:
+	case len(publish.TopicName) == 0 && !alias.told:
 		publish.TopicName = alias.topicName
 		return true
 	}
 	return false
+}
+
+// told notes that the client is about to get a PUBLISH that gives alias, if it has one, its meaning.
+func (s *session) told(publish *frames.Publish, alias *topicAlias) {
+	if alias == nil || len(publish.TopicName) == 0 {
+		return
+	}
+	if _, ok := publish.Properties.Uint(frames.PropTopicAlias); ok {
+		alias.told = true
+	}
 }
 
 func appendWithout(dst []byte, properties frames.Properties, id frames.PropertyID) frames.Properties {
@@ -296,7 +302,7 @@ func (s *session) passOver(err error) (bool, error) {
 	if !errors.As(err, &broken) || broken.Code != frames.PacketTooLarge || frames.Type(head[0]>>4) != frames.TypePublish {
 		return false, err
 	}
-	length, header, ok := remainingLength(head)
+	header, size, ok := frames.Announced(head)
 	if !ok {
 		return false, err
 	}
@@ -308,7 +314,7 @@ func (s *session) passOver(err error) (bool, error) {
 			need += 2
 		}
 	}
-	if need > header+length {
+	if need > size {
 		return false, err
 	}
 	if len(head) < need || need == header+2 {
@@ -324,19 +330,8 @@ func (s *session) passOver(err error) (bool, error) {
 	if frames.CheckTopicName(topicName) != nil || qos > 2 || qos > 0 && publish.PacketID == 0 {
 		return false, err
 	}
-	s.down.skip = header + length
+	s.down.skip = size
 	s.down.packets++
 	s.down.bytes += uint64(s.down.skip)
 	return true, s.dropDelivery(&publish, topicName, policy.Decision{Reason: "packet_too_large"})
-}
-
-// remainingLength reads the fixed header of a packet that Cut found too large, so it is well formed.
-func remainingLength(head []byte) (length, header int, ok bool) {
-	for i := 1; i < len(head) && i <= 4; i++ {
-		length |= int(head[i]&0x7f) << (7 * (i - 1))
-		if head[i]&0x80 == 0 {
-			return length, i + 1, true
-		}
-	}
-	return 0, 0, false
 }

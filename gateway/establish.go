@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/gorilla/websocket"
 	"golang.org/x/time/rate"
@@ -158,7 +159,7 @@ func (s *session) readConnect() (*frames.Connect, error) {
 			return nil, s.refuse(&refusal{v3: frames.V3UnacceptableProtocol, v5: frames.UnsupportedProtocolVersion,
 				reason: "protocol_version", end: EndProtocolError, err: err}, "")
 		}
-		if connect.Version == frames.V5 && broken != nil { // [MQTT-3.1.4-1] allows the CONNACK
+		if broken != nil && len(p.Body) > 6 && p.Body[6] == byte(frames.V5) { // [MQTT-3.1.4-1] allows the CONNACK
 			s.version = frames.V5
 			return nil, s.refuse(&refusal{v5: broken.Code, reason: "malformed", end: EndMalformedPacket, err: err}, "")
 		}
@@ -187,6 +188,12 @@ const maxRemainingLength = 5 + 268435455
 func (s *session) chooseClientID(connect *frames.Connect) *refusal {
 	s.clientID = connect.ClientID
 	if s.clientID != "" {
+		if strings.ContainsFunc(s.clientID, unicode.IsControl) {
+			// Allowed, but brokers hang up on it without a word [MQTT-1.5.4-2 and section 1.5.4].
+			r := refusedClientID
+			r.err = errors.New("control character in the Client Identifier")
+			return &r
+		}
 		return nil
 	}
 	if connect.Version != frames.V5 && !connect.CleanStart { // 3.1.1 section 3.1.3.1
@@ -374,7 +381,9 @@ func (s *session) begin(conn brokerConn, connect *frames.Connect, connack frames
 	if s.version == frames.V5 {
 		connack.Properties = s.clientConnack(connect, connack.Properties)
 	}
-	if err := s.client.addBytes(connack.Append(nil, s.version)); err != nil {
+	if err := s.sendConnack(connack); errors.Is(err, errConnackTooLarge) {
+		return ended(EndPacketTooLarge, err)
+	} else if err != nil {
 		return ended(EndClientLost, err)
 	}
 	if connack.Reason != frames.Success {
@@ -463,13 +472,26 @@ func (s *session) refuse(r *refusal, topic string) error {
 		connack.Reason = r.v5
 		connack.Properties = connack.Properties.AppendBytes(frames.PropReasonString, []byte(r.reason))
 	}
-	if packet := connack.Append(nil, s.version); len(packet) <= max(s.clientMaximum, 64) {
-		_ = s.client.addBytes(packet) // leave flushes it
-	}
+	_ = s.sendConnack(connack) // leave flushes it
 	s.server.options.Metrics.rejected("connect", r.reason)
 	s.audit(audit.Event{Action: audit.Connect, Decision: audit.Refused, Reason: r.reason, Topic: topic})
 	return ended(r.end, r.err)
 }
+
+// sendConnack answers CONNECT. What does not fit into the Maximum Packet Size that the client has named is
+// left out [MQTT-3.2.2-19]; if that is not enough the client gets no CONNACK [MQTT-3.1.2-24].
+func (s *session) sendConnack(connack frames.Connack) error {
+	packet := connack.Append(nil, s.version)
+	if s.clientMaximum > 0 && len(packet) > s.clientMaximum {
+		connack.Properties = connack.Properties.Without(frames.PropReasonString).Without(frames.PropUserProperty)
+		if packet = connack.Append(nil, s.version); len(packet) > s.clientMaximum {
+			return errConnackTooLarge
+		}
+	}
+	return s.client.addBytes(packet)
+}
+
+var errConnackTooLarge = errors.New("CONNACK exceeds the client's Maximum Packet Size")
 
 // armExpiry ends the session when its token does, and tells the client a minute before.
 func (s *session) armExpiry(at time.Time) {

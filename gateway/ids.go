@@ -58,11 +58,14 @@ func (p *packetIDs) takePublish(id uint16, qos frames.QoS) bool {
 	return true
 }
 
-// publishing reports whether id is that of a QoS 2 PUBLISH which the broker has and has not completed.
-func (p *packetIDs) publishing(id uint16) bool {
+// publishing reports whether id is that of a PUBLISH which the broker has and has not completed.
+func (p *packetIDs) publishing(id uint16, qos frames.QoS) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.second.has(id)
+	if qos == 2 {
+		return p.second.has(id)
+	}
+	return p.client.has(id)
 }
 
 // release marks id as no longer used by the client.

@@ -205,8 +205,10 @@ func (s *session) authUp(p frames.Packet) error {
 	}
 	answer := frames.Auth{Reason: frames.Success}
 	answer.Properties = answer.Properties.AppendBytes(frames.PropAuthenticationMethod, []byte(oauth2JWT))
-	if err := s.client.addBytes(answer.Append(nil, s.version)); err != nil {
-		return s.clientWriteError(err)
+	if packet := answer.Append(nil, s.version); len(packet) <= s.clientMaximum { // [MQTT-3.1.2-24]
+		if err := s.client.addBytes(packet); err != nil {
+			return s.clientWriteError(err)
+		}
 	}
 	return s.keepBrokerAwake()
 }

@@ -123,9 +123,9 @@ type Options struct {
 	Policy   *policy.Store
 	// RedisPrefix begins the keys under which the gateway keeps sessions, in the Redis of Policy.
 	RedisPrefix string
-	Audit    *audit.Log // nil: none
-	Metrics  *Metrics
-	Logger   *slog.Logger
+	Audit       *audit.Log // nil: none
+	Metrics     *Metrics
+	Logger      *slog.Logger
 
 	// Dial opens the connection to a broker; nil: net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
@@ -155,6 +155,7 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	setDefault(&o.NarrowMax, 1000)
 	setDefault(&o.MaxPacketBytes, 2<<20)
+	o.MaxPacketBytes = min(o.MaxPacketBytes, mostPacketBytes)
 	setDefault(&o.ConnectTimeout, 10*time.Second)
 	setDefault(&o.WriteTimeout, 30*time.Second)
 	setDefault(&o.DrainTimeout, 30*time.Second)
@@ -169,6 +170,10 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	return o, errors.Join(errs...)
 }
+
+// mostPacketBytes leaves room for what the gateway adds to a PUBLISH below the longest packet that there
+// can be: a Topic Name in place of an alias, the User Property, longer lengths.
+const mostPacketBytes = maxRemainingLength - 256<<10
 
 func setDefault[T comparable](v *T, d T) {
 	var zero T

@@ -12,7 +12,7 @@ import (
 // RejectReasons lists every reason for which an operation is rejected, for metrics.
 func RejectReasons() []string {
 	reasons := []string{
-		"policy", policy.ReasonUnavailable, "packet_too_large", "quota", "reserved_topic", "will", // operations
+		"policy", policy.ReasonUnavailable, policy.ReasonAmbiguous, "packet_too_large", "quota", "reserved_topic", "will", // operations
 		"token_missing", "blocked", "token_revoked", "too_many_connections", "authentication_method", "client_id",
 		"broker_unavailable", "broker", "issuer_unavailable", "protocol_version", "malformed", "token", "other_subject",
 	}
@@ -72,10 +72,14 @@ func (s *session) refusePublish(publish *frames.Publish, code frames.ReasonCode)
 	}
 	switch publish.QoS {
 	case 1:
+		if s.ids.publishing(publish.PacketID, 1) {
+			// The broker has this one already, from before the policy changed, and will acknowledge it.
+			return s.keepBrokerAwake()
+		}
 		return s.acknowledge(frames.TypePuback, publish.PacketID, code)
 	case 2:
 		switch {
-		case s.ids.publishing(publish.PacketID):
+		case s.ids.publishing(publish.PacketID, 2):
 			// The broker has a message with this identifier under way: this one is, by the protocol,
 			// that one again. It goes on to its PUBREL.
 			return s.acknowledge(frames.TypePubrec, publish.PacketID, frames.Success)

@@ -221,11 +221,11 @@ func (s *socket) limitWrites(d time.Duration) {
 func (s *socket) extend() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now := time.Now()
+	s.wrote = now
 	if s.writeTimeout == 0 || s.sealed {
 		return
 	}
-	now := time.Now()
-	s.wrote = now
 	if s.deadline.Sub(now) < s.writeTimeout-s.writeTimeout/8 {
 		s.deadline = now.Add(s.writeTimeout)
 		_ = s.Conn.SetWriteDeadline(s.deadline) // fails only on a closed connection; so will the write

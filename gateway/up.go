@@ -3,13 +3,13 @@ package gateway
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
 	"github.com/gorilla/websocket"
 
 	"topicgate/frames"
+	"topicgate/policy"
 )
 
 // upState is what the pump towards the broker keeps. Nobody else touches it until the pump has
@@ -170,6 +170,9 @@ func (s *session) publishUp(p frames.Packet) error {
 	topicName := publish.TopicName
 	var alias *topicAlias
 	if s.version == frames.V5 {
+		if _, ok := publish.Properties.Uint(frames.PropSubscriptionIdentifier); ok {
+			return s.malformedUp(&frames.Error{Type: frames.TypePublish, Code: frames.ProtocolError, Rule: "MQTT-3.3.4-6", Detail: "Subscription Identifier from a client"})
+		}
 		if alias, err = resolveAlias(&s.up.aliases, s.aliasesUp, &publish); err != nil {
 			return s.malformedUp(err)
 		}
@@ -190,10 +193,15 @@ func (s *session) publishUp(p frames.Packet) error {
 	if s.server.options.AuditAllowed {
 		s.auditPublish(&publish, topicName)
 	}
+	size := len(p.Raw) + len(topicName) + len(s.userProperty) + propertyOverhead
+	if size > s.brokerMaximum && alias != nil && len(publish.TopicName) == 0 && !alias.told {
+		// The client cannot know that the broker is to be told a Topic Name here.
+		return s.rejectPublish(&publish, topicName, policy.Decision{Reason: "packet_too_large"})
+	}
 	if publish.QoS > 0 && !s.ids.takePublish(publish.PacketID, publish.QoS) {
 		return s.cause()
 	}
-	if s.version != frames.V5 {
+	if s.version != frames.V5 || alias == nil && s.userProperty == nil {
 		return s.forwardUp(p.Raw)
 	}
 	if alias != nil {
@@ -201,12 +209,9 @@ func (s *session) publishUp(p frames.Packet) error {
 			publish.TopicName = topicName
 		}
 		alias.told = true
-	} else if s.userProperty == nil {
-		return s.forwardUp(p.Raw)
 	}
 	s.up.properties = s.stampProperties(s.up.properties[:0], publish.Properties)
 	publish.Properties = s.up.properties
-	size := len(p.Raw) + len(topicName) + len(s.userProperty) + propertyOverhead
 	if err := s.upstream.publish(&publish, s.version, size); err != nil {
 		return s.brokerWriteError(err)
 	}
@@ -264,33 +269,6 @@ func (s *session) pubrelUp(p frames.Packet) error {
 	}
 	s.up.refused.remove(ack.PacketID)
 	return s.acknowledge(frames.TypePubcomp, ack.PacketID, frames.Success)
-}
-
-// disconnectUp passes the client's farewell on, unless its Will may not fire any more.
-func (s *session) disconnectUp(p frames.Packet) error {
-	disconnect, err := frames.ParseDisconnect(p, s.version)
-	if err != nil {
-		return s.malformedUp(err)
-	}
-	s.up.disconnected = true
-	if disconnect.Reason == frames.DisconnectWithWill && s.will != nil {
-		if d := s.judgeWill(); !d.Allowed {
-			s.rejectWill(d)
-			disconnect.Reason = frames.Success
-			err = s.upstream.addBytes(disconnect.Append(nil, s.version))
-		} else {
-			err = s.upstream.forward(p.Raw)
-		}
-	} else {
-		err = s.upstream.forward(p.Raw)
-	}
-	if err != nil {
-		return s.brokerWriteError(err)
-	}
-	if disconnect.Reason > frames.DisconnectWithWill {
-		return ended(EndClientDisconnect, fmt.Errorf("DISCONNECT %s", disconnect.Reason))
-	}
-	return ended(EndClientDisconnect, nil)
 }
 
 // acknowledge answers the client with a PUBACK, PUBREC or PUBCOMP of the gateway's own.

@@ -215,9 +215,12 @@ func (d *dialing) connect(ctx context.Context, connect []byte, v frames.Version,
 	return brokerConn{}, frames.Connack{}, errors.Join(errs...)
 }
 
+// failed counts a broker that could not be used. It rests if that is its own fault: one that was reached
+// and hangs up may have been sent a CONNECT which it does not like, and other clients shall not lose
+// the broker that has their MQTT Sessions for it.
 func (d *dialing) failed(b *broker, result string, err error) {
 	d.brokers.metrics.upstreamConnect(result)
-	if !errors.Is(err, context.Canceled) {
+	if result != upstreamProtocol && !errors.Is(err, context.Canceled) {
 		b.downUntil.Store(time.Now().Add(brokerRest).UnixNano())
 	}
 }
@@ -242,7 +245,7 @@ func exchangeConnect(ctx context.Context, c *brokerConn, connect []byte, v frame
 			if p.Type() != frames.TypeConnack {
 				return frames.Connack{}, fmt.Errorf("read CONNACK: %s instead", p.Type())
 			}
-			connack, err := frames.ParseConnack(p, v)
+			connack, err := parseConnack(p, v)
 			if err != nil {
 				return frames.Connack{}, fmt.Errorf("read CONNACK: %w", err)
 			}
@@ -256,6 +259,18 @@ func exchangeConnect(ctx context.Context, c *brokerConn, connect []byte, v frame
 			return frames.Connack{}, fmt.Errorf("read CONNACK: %w", err)
 		}
 	}
+}
+
+// parseConnack also understands a broker that knows no 5.0 and says so in the only form that it knows (3.1.1
+// section 3.1.2.2); the client then tries an older version, where it would try for ever to come back
+// to a server that is unavailable.
+func parseConnack(p frames.Packet, v frames.Version) (frames.Connack, error) {
+	if v == frames.V5 && len(p.Body) == 2 {
+		if connack, err := frames.ParseConnack(p, frames.V311); err == nil && connack.Reason == frames.V3UnacceptableProtocol {
+			return frames.Connack{Reason: frames.UnsupportedProtocolVersion}, nil
+		}
+	}
+	return frames.ParseConnack(p, v)
 }
 
 // fill reads once from the broker into the inbox.
