@@ -164,11 +164,14 @@ func (s *session) publishDown(p frames.Packet) error {
 		return s.dropDelivery(&publish, topicName, d)
 	}
 	rewrite := false
-	if alias != nil {
-		rewrite = s.adaptAlias(&publish, alias)
-	}
 	if s.subs.rewritesIDs() {
-		rewrite = s.rewriteSubscriptionIDs(&publish, topicName) || rewrite
+		again := false
+		if rewrite, again = s.subs.rewriteIDs(&publish); again {
+			return s.completeDelivery(&publish)
+		}
+	}
+	if alias != nil {
+		rewrite = s.adaptAlias(&publish, alias) || rewrite
 	}
 	if !rewrite {
 		s.told(&publish, alias)
@@ -228,6 +231,11 @@ func appendWithout(dst []byte, properties frames.Properties, id frames.PropertyI
 // may be read are not held up behind it.
 func (s *session) dropDelivery(publish *frames.Publish, topicName []byte, d policy.Decision) error {
 	s.rejectDelivery(publish, topicName, d)
+	return s.completeDelivery(publish)
+}
+
+// completeDelivery acknowledges a PUBLISH that the client does not get.
+func (s *session) completeDelivery(publish *frames.Publish) error {
 	switch publish.QoS {
 	case 1:
 		return s.acknowledgeUpstream(frames.TypePuback, publish.PacketID)

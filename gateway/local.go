@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"topicgate/auth"
@@ -213,11 +212,7 @@ func (s *session) authUp(p frames.Packet) error {
 	return s.keepBrokerAwake()
 }
 
-// coverageOf is what sub covers, without its share group.
-func coverageOf(sub *subscription) coverage {
-	c := coverage{Filter: sub.TopicFilter, Covers: []string{}}
-	for _, piece := range sub.pieces {
-		c.Covers = append(c.Covers, strings.TrimPrefix(piece, sub.group))
-	}
-	return c
+// coverageOf is what the subscription to filter covers.
+func coverageOf(filter string, n narrowed) coverage {
+	return coverage{Filter: filter, Covers: append([]string{}, n.covers...)}
 }

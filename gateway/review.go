@@ -2,168 +2,158 @@ package gateway
 
 import (
 	"slices"
+	"strings"
 
 	"topicgate/frames"
 	"topicgate/policy"
 )
 
-// judgeFilter says whether the client may have a subscription: Success, or the Reason Code of the
-// SUBACK. s.subs.order is held.
-func (s *session) judgeFilter(asked frames.Subscription) frames.ReasonCode {
-	refused := func(v5 frames.ReasonCode, reason string, rule *policy.Rule) frames.ReasonCode {
-		s.rejectSubscribe(asked, reason, rule)
-		if s.version == frames.V5 {
-			return v5
-		}
-		return frames.UnspecifiedError // 0x80 Failure; 3.1 has no such code, and nothing better
-	}
-	if s.subs.full(asked.TopicFilter, s.server.options.MaxSubscriptions) {
-		return refused(frames.QuotaExceeded, "quota", nil)
-	}
-	rest := asked.TopicFilter
-	if _, r, shared := frames.SplitShare(rest); shared {
-		rest = r
-	}
-	if reserved(rest) {
-		if reservedFilter(asked.TopicFilter) {
-			return frames.Success
-		}
-		return refused(frames.NotAuthorized, "reserved_topic", nil)
-	}
-	access := s.access()
-	if s.server.options.SubscribeMode == SubscribeStrict {
-		if d := access.Subscribe(rest); !d.Allowed {
-			return refused(frames.NotAuthorized, reasonOf(d), d.Rule)
-		}
-		return frames.Success
-	}
-	if !access.Reachable(rest) {
-		d := access.Subscribe(rest)
-		return refused(frames.NotAuthorized, reasonOf(d), d.Rule)
-	}
-	return frames.Success
-}
-
-// piecesOf is what sub is upstream now.
-func (s *session) piecesOf(sub *subscription) []string {
-	access := s.access()
+// narrow is what of sub may be read with access. s.subs.order is held, s.subs.mu is not: it can take a
+// while.
+func (s *session) narrow(sub *subscription, access *policy.Access) narrowed {
+	whole := narrowed{covers: []string{sub.rest}, pieces: []string{sub.TopicFilter}}
 	if s.server.options.SubscribeMode == SubscribeStrict {
 		if !access.Subscribe(sub.rest).Allowed {
-			return nil
+			return narrowed{}
 		}
-		return []string{sub.TopicFilter}
+		return whole
 	}
-	pieces, complete := access.Narrow(sub.rest, s.server.options.NarrowMax)
+	covers, complete := access.Narrow(sub.rest, s.server.options.NarrowMax)
 	if !complete {
-		return []string{sub.TopicFilter} // cut at delivery
+		return whole // cut at delivery
 	}
-	pieces = disjoint(pieces)
+	// A filter that is longer than any topic has none to match.
+	covers = slices.DeleteFunc(covers, func(filter string) bool { return len(filter) > frames.MaxStringBytes })
+	n := narrowed{covers: covers, pieces: disjoint(covers)}
 	if sub.group != "" {
-		for i, piece := range pieces {
-			pieces[i] = sub.group + piece
+		n.pieces = slices.Clone(n.pieces)
+		for i, piece := range n.pieces {
+			n.pieces[i] = sub.group + piece
 		}
 	}
-	return pieces
+	weight := 0
+	for _, piece := range n.pieces {
+		weight += weigh(piece)
+		if len(piece) > min(frames.MaxStringBytes, s.brokerMaximum-packetOverhead-3) {
+			return whole
+		}
+	}
+	if !s.subs.bears(sub, weight) {
+		return whole
+	}
+	return n
 }
 
-// requestReview has the subscriptions reviewed soon. Requests that come while a review runs make one
-// more of it.
+// bears reports whether sub's pieces may weigh this much.
+func (b *subscriptions) bears(sub *subscription, weight int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, piece := range sub.pieces {
+		weight -= weigh(piece)
+	}
+	return weight <= 0 || b.weight+weight <= maxSubscriptionBytes
+}
+
+// requestReview has the subscriptions reviewed soon. Requests that come while a review runs make one more
+// of it.
 func (s *session) requestReview() {
-	if s.reviews.Add(1) > 1 {
+	b := &s.subs
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.wanted = true
+	if b.reviewing || b.closed {
 		return
 	}
+	b.reviewing = true
 	go func() {
-		for {
-			seen := s.reviews.Load()
+		for b.nextReview() {
 			s.review()
-			if s.reviews.CompareAndSwap(seen, 0) {
-				return
-			}
 		}
 	}()
 }
 
+// nextReview reports whether one more review is wanted.
+func (b *subscriptions) nextReview() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.wanted && !b.closed {
+		b.wanted = false
+		return true
+	}
+	b.reviewing = false
+	b.init()
+	b.changed.Broadcast()
+	return false
+}
+
+// awaitReviews returns when the reviews of an ended session have ended too.
+func (b *subscriptions) awaitReviews() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.reviewing {
+		b.changed.Wait()
+	}
+}
+
 // review makes the subscriptions upstream follow the policy.
 func (s *session) review() {
-	s.subs.order.Lock()
-	defer s.subs.order.Unlock()
+	b := &s.subs
+	b.order.Lock()
+	defer b.order.Unlock()
 	defer s.remember()
-	var dropped outgoing
-	joined := map[uint32]*outgoing{} // by Subscription Identifier, of which a packet has but one
-	var order []uint32
-	var changed []coverage
-	s.subs.mu.Lock()
-	for _, sub := range s.subs.asked {
-		if sub.local() {
-			continue
-		}
-		before, pieces := sub.pieces, s.piecesOf(sub)
-		if slices.Equal(before, pieces) {
-			continue
-		}
-		for _, piece := range s.subs.own(sub, pieces) {
-			dropped.add(piece, frames.Subscription{}, -1)
-		}
-		changed = append(changed, coverageOf(sub))
-		for _, piece := range pieces {
-			h := s.subs.held[piece]
-			before, id := h.options, h.id
-			if before.TopicFilter == "" {
-				id = sub.id
-			}
-			options := s.subs.optionsOf(piece, sub.Subscription, id)
-			if options.QoS == before.QoS && options.NoLocal == before.NoLocal && options.RetainAsPublished == before.RetainAsPublished && before.TopicFilter != "" {
-				continue
-			}
-			if before.TopicFilter != "" {
-				options.RetainHandling = 2 // it is there already, with its retained messages
-			}
-			if joined[id] == nil {
-				joined[id] = &outgoing{}
-				order = append(order, id)
-			}
-			joined[id].add(piece, options, -1)
-		}
+	access := s.access()
+	subs := b.list()
+	results := make([]narrowed, len(subs))
+	for i, sub := range subs {
+		results[i] = s.narrow(sub, access)
 	}
-	s.subs.mu.Unlock()
 
-	// A piece that one subscription has let go and another has taken up is not to be lost.
-	err := s.sendUnsubscribe(dropped.without(joined), nil, 0)
-	for _, id := range order {
+	var r request
+	var changed []coverage
+	b.mu.Lock()
+	for i, sub := range subs {
+		n := results[i]
+		if sub.refused {
+			b.remove(sub, &r, -1)
+			continue
+		}
+		if !slices.Equal(sub.covers, n.covers) {
+			changed = append(changed, coverageOf(sub.TopicFilter, n))
+		} else if slices.Equal(sub.pieces, n.pieces) {
+			continue
+		}
+		b.assign(sub, n, &r, -1, onlyChanges)
+	}
+	all := b.plan(&r, s.version, s.identifiers())
+	b.mu.Unlock()
+
+	if len(all) > 0 {
+		err := s.send(all, nil, nil)
+		if err == nil {
+			if err = s.upstream.flush(); err != nil {
+				err = s.brokerWriteError(err)
+			}
+		}
 		if err != nil {
-			break
+			s.finish(err)
+			return
 		}
-		var properties frames.Properties
-		if id != 0 {
-			properties = properties.AppendUint(frames.PropSubscriptionIdentifier, id)
-		}
-		err = s.sendSubscribe(*joined[id], nil, 0, properties)
 	}
-	if err == nil {
-		err = s.upstream.flush()
-	}
-	if err != nil {
-		s.finish(s.brokerWriteError(err))
-		return
-	}
-	if s.tellAccess(changed) == nil {
+	if len(changed) > 0 && s.tellAccess(changed) == nil {
 		_ = s.client.flush() // a failure shows itself to the pumps
 	}
 }
 
-// without is o less the filters that are asked for in joined.
-func (o *outgoing) without(joined map[uint32]*outgoing) outgoing {
-	wanted := map[string]bool{}
-	for _, j := range joined {
-		for _, filter := range j.filters {
-			wanted[filter] = true
+// list is the subscriptions that follow the policy, in an order that does not change.
+func (b *subscriptions) list() []*subscription {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	subs := make([]*subscription, 0, len(b.asked))
+	for _, sub := range b.asked {
+		if !sub.local() {
+			subs = append(subs, sub)
 		}
 	}
-	var rest outgoing
-	for i, filter := range o.filters {
-		if !wanted[filter] {
-			rest.add(filter, o.options[i], o.slots[i])
-		}
-	}
-	return rest
+	slices.SortFunc(subs, func(x, y *subscription) int { return strings.Compare(x.TopicFilter, y.TopicFilter) })
+	return subs
 }

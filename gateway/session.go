@@ -79,8 +79,7 @@ type session struct {
 	// Owned by down.
 	down downState
 
-	reviews atomic.Int32 // asked for, since the last began
-	pings   atomic.Int32 // PINGREQs of the client that wait for their PINGRESP
+	pings atomic.Int32 // PINGREQs of the client that wait for their PINGRESP
 
 	done   chan struct{} // closed by finish
 	endMu  sync.Mutex
@@ -151,6 +150,7 @@ func (s *session) serve() {
 	s.finish(err) // a no-op if something else was first
 	err = s.cause()
 	s.leave(err, established)
+	s.subs.awaitReviews()
 
 	var end EndReason
 	if !errors.As(err, &end) {

@@ -1,0 +1,110 @@
+package gateway
+
+import "topicgate/frames"
+
+// Subscription Identifiers of the gateway's own stand for a held filter that several subscriptions share, and
+// for one that only fetches retained messages. The client never sees them.
+const (
+	maxSubscriptionID = 268435455 // section 3.8.2.1.2
+	manyAliases       = 64        // from so many on, identifiers that are no longer in use are used again
+)
+
+// newAlias finds an identifier for h. b.mu is held.
+func (b *subscriptions) newAlias(h *heldFilter) uint32 {
+	if b.aliases == nil {
+		b.aliases = map[uint32]*heldFilter{}
+	}
+	b.rewritten.Store(true)
+	if len(b.aliases) >= manyAliases {
+		for id, old := range b.aliases {
+			if !old.fetch && b.held[old.filter] != old || old.fetch && old.waiting == 0 {
+				b.aliases[id] = h
+				return id
+			}
+		}
+	}
+	taken := make(map[uint32]bool, len(b.asked))
+	for _, sub := range b.asked {
+		taken[sub.id] = true
+	}
+	id := uint32(maxSubscriptionID)
+	for taken[id] || b.aliases[id] != nil {
+		id--
+	}
+	b.aliases[id] = h
+	return id
+}
+
+// adopt takes over the alias that h has in a resumed MQTT Session. b.mu is held.
+func (b *subscriptions) adopt(h *heldFilter) {
+	if b.aliases == nil {
+		b.aliases = map[uint32]*heldFilter{}
+	}
+	b.aliases[h.id] = h
+	b.rewritten.Store(true)
+}
+
+// identifierOf is the Subscription Identifier under which h is held upstream: its owners', if it is the
+// same. b.mu is held.
+func (b *subscriptions) identifierOf(h *heldFilter) uint32 {
+	if b.aliases[h.id] == h {
+		return h.id
+	}
+	id := h.owners[0].id
+	for _, o := range h.owners {
+		if o.id != id {
+			return b.newAlias(h)
+		}
+	}
+	if b.aliases[id] != nil { // the client has come upon it itself
+		return b.newAlias(h)
+	}
+	return id
+}
+
+// identifiers reports whether Subscription Identifiers can be used.
+func (s *session) identifiers() bool { return s.version == frames.V5 && !s.subs.withoutIDs }
+
+// rewritesIDs reports whether some messages carry a Subscription Identifier that stands for others.
+func (b *subscriptions) rewritesIDs() bool { return b.rewritten.Load() }
+
+// rewriteIDs replaces identifiers of the gateway's own by those that they stand for [MQTT-3.3.4-4]. again
+// means that the message came, by a filter that is there for retained messages only, once more.
+func (b *subscriptions) rewriteIDs(publish *frames.Publish) (changed, again bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	again = !publish.Retain
+	ids := false
+	for p := range publish.Properties.All() {
+		if p.ID != frames.PropSubscriptionIdentifier {
+			continue
+		}
+		h := b.aliases[p.Uint()]
+		ids, changed = true, changed || h != nil
+		again = again && h != nil && h.fetch
+	}
+	if !changed {
+		return false, false
+	}
+	if again && ids {
+		return false, true
+	}
+	var properties frames.Properties
+	for p := range publish.Properties.All() {
+		h := b.aliases[p.Uint()]
+		if p.ID != frames.PropSubscriptionIdentifier || h == nil {
+			properties = append(properties, p.Encoded...)
+			continue
+		}
+		if h.fetch && !publish.Retain {
+			continue
+		}
+		for _, o := range h.owners {
+			if o.id != 0 {
+				properties = properties.AppendUint(frames.PropSubscriptionIdentifier, o.id)
+			}
+		}
+	}
+	publish.Properties = properties
+	return true, false
+}
