@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"net/http"
 	"os"
@@ -31,12 +32,26 @@ const openPolicy = "pattern readwrite #\n"
 // binary builds the gateway once for all tests.
 var binary = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(buildDir, "topicgate")
+	if err := readSources(); err != nil {
+		return "", err
+	}
 	out, err := exec.Command("go", slices.Concat([]string{"build"}, buildFlags, []string{"-o", path, "topicgate/cmd/topicgate"})...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return path, nil
 })
+
+// readSources lists every folder of the module. `go test` keeps the result of a test as long as nothing changed
+// that it imports or opened; the sources of the program under test belong to that.
+func readSources() error {
+	return filepath.WalkDir("..", func(_ string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() && (entry.Name() == "node_modules" || entry.Name() == ".git" || entry.Name() == "bin") {
+			return fs.SkipDir
+		}
+		return err
+	})
+}
 
 // buildDir is set by TestMain.
 var buildDir string
