@@ -85,7 +85,7 @@ for folder in $folders; do
 	cd "$folder"
 	# A copy of the lock file tells what is installed; npm ci would do it all anew each time.
 	cmp -s package-lock.json node_modules/.installed && continue
-	npm ci --ignore-scripts # what the lock names, and no program of a package's own
+	npm ci --ignore-scripts --loglevel=error # what the lock names, and no program of a package's own
 	cp package-lock.json node_modules/.installed
 done
 
@@ -93,6 +93,6 @@ if [ $tests = yes ]; then
 	# Debian 12 has Node 18; the provider and the second broker need 20. The tests prefer the Node in here.
 	cd "$here/node"
 	if [ "$(node -p 'process.versions.node.split(".")[0]')" -lt 20 ] && [ ! -x node_modules/.bin/node ]; then
-		npm install --no-save --no-package-lock --ignore-scripts "node-linux-$(node -p process.arch)@22.23.3"
+		npm install --no-save --no-package-lock --ignore-scripts --loglevel=error "node-linux-$(node -p process.arch)@22.23.3"
 	fi
 fi
