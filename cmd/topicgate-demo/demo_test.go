@@ -79,32 +79,44 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// running is a demo that runs with a test double for a gateway.
+// running is a demo that runs.
 type running struct {
 	stdout, stderr *output
 	cancel         context.CancelFunc
 	status         chan int
 }
 
-// startDemo runs the demo with the real servers, as a visitor would.
-func startDemo(t *testing.T, gateway string) *running {
+// missing skips t, or fails it where servers are required.
+func missing(t *testing.T, message string) {
 	t.Helper()
-	given, err := findPrograms(programs{topicgate: os.Args[0]})
-	if err != nil {
-		if os.Getenv("TEST_SERVERS") == "required" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
+	if os.Getenv("TEST_SERVERS") == "required" {
+		t.Fatal(message)
 	}
+	t.Skip(message)
+}
+
+// startDouble runs the demo with the real servers and this binary in the gateway's place.
+func startDouble(t *testing.T, gateway string) *running {
+	t.Helper()
 	library := filepath.Join(t.TempDir(), "mqtt.min.js")
 	if err := os.WriteFile(library, []byte("// MQTT.js"), 0o600); err != nil {
 		t.Fatal(err)
+	}
+	return startDemo(t, programs{topicgate: os.Args[0]}, library, []string{asGateway + "=" + gateway})
+}
+
+// startDemo runs the demo with the real servers, as a visitor would.
+func startDemo(t *testing.T, given programs, library string, environ []string) *running {
+	t.Helper()
+	given, err := findPrograms(given)
+	if err != nil {
+		missing(t, err.Error())
 	}
 	t.Setenv("TMPDIR", t.TempDir())
 	ctx, cancel := context.WithCancel(t.Context())
 	r := &running{stdout: newOutput(), stderr: newOutput(), cancel: cancel, status: make(chan int, 1)}
 	args := []string{"--topicgate", given.topicgate, "--mosquitto", given.mosquitto, "--redis-server", given.redis, "--mqttjs", library}
-	environ := append(os.Environ(), asGateway+"="+gateway, "TOPICGATE_MISSPELT=yes")
+	environ = append(append(os.Environ(), "TOPICGATE_MISSPELT=yes"), environ...)
 	go func() { r.status <- run(ctx, args, environ, r.stdout, r.stderr) }()
 	t.Cleanup(cancel)
 	return r
@@ -154,7 +166,7 @@ func (r *running) end(t *testing.T) int {
 }
 
 func TestDemoComesUpServesAndLeavesNothingBehind(t *testing.T) {
-	r := startDemo(t, "serve")
+	r := startDouble(t, "serve")
 	page := r.url(t)
 
 	var config struct{ Issuer, Gateway, RedirectURI string }
@@ -201,7 +213,7 @@ func TestDemoComesUpServesAndLeavesNothingBehind(t *testing.T) {
 }
 
 func TestDemoSaysWhichChildFailedAndWhy(t *testing.T) {
-	r := startDemo(t, "the settings are wrong")
+	r := startDouble(t, "the settings are wrong")
 	if status := r.end(t); status != 1 {
 		t.Errorf("the demo ended with %d; want 1", status)
 	}
@@ -211,7 +223,7 @@ func TestDemoSaysWhichChildFailedAndWhy(t *testing.T) {
 }
 
 func TestDemoEndsWhenAChildDoes(t *testing.T) {
-	r := startDemo(t, "serve")
+	r := startDouble(t, "serve")
 	r.url(t)
 	if response, err := client.Get(r.admin(t) + "/die"); err == nil {
 		response.Body.Close()

@@ -15,10 +15,6 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// subscribeMode is the gateway's TOPICGATE_SUBSCRIBE_MODE. The page subscribes to each room by
-// itself and bears refusals, so it works with either.
-const subscribeMode = "strict"
-
 const loopback = "127.0.0.1"
 
 // programs are the paths of what the demo runs.
@@ -110,7 +106,6 @@ func startGateway(path string, s gatewaySettings, environ []string, dir string, 
 		"TOPICGATE_OIDC_AUDIENCE="+s.audience,
 		"TOPICGATE_UPSTREAM_URLS=tcp://"+s.broker,
 		"TOPICGATE_REDIS_URL=redis://"+s.redis+"/0",
-		"TOPICGATE_SUBSCRIBE_MODE="+subscribeMode,
 		"TOPICGATE_DRAIN_TIMEOUT=1s",
 		"TOPICGATE_LOG_FORMAT=text",
 		"TOPICGATE_LOG_LEVEL="+s.level,

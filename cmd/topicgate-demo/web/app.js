@@ -7,21 +7,22 @@ import { openPanel } from './panel.js'
 
 const KEPT = 200 // messages shown in a conversation
 const RENEW_AT = 0.7 // of a token's life
+const ROOMS = 'chat/room/+/#' // one subscription for every room; the gateway keeps it to those that the user is in
 const TEMPORARY = [0x88, 0x89, 0x8b] // CONNACK codes after which trying again is right
 
 const config = await (await fetch('/config.json')).json()
 const conversations = new Map() // by key: {kind, name, messages, unread}
 const present = new Set()
 let session, chat, open, renewal
-let rooms = []
+let rooms = [] // names, as the back end and the gateway tell them
+let covers = null // what of ROOMS may be read now, as the gateway says; null: it has not said yet
 let state = 'connecting'
 let wasBlocked = false
 
 // --- what is known ---------------------------------------------------------------------------------
 
 const moderator = () => session.roles.includes('moderator')
-const mayEnter = (name) => moderator() || Boolean(rooms.find((room) => room.name === name)?.members.includes(session.user))
-const filterOf = (room) => 'chat/room/' + room + '/#'
+const mayEnter = (name) => covers === null || covers.some((filter) => filter === ROOMS || filter === 'chat/room/' + name + '/#')
 const topicOf = ({ kind, name }) => kind === 'room' ? 'chat/room/' + name + '/messages' : kind === 'user' ? 'chat/messages/' + name + '/' + session.user : ''
 
 function conversation(kind, name) {
@@ -52,7 +53,7 @@ const handlers = {
   },
   online() {
     chat.subscribe(moderator() ? 'chat/messages/+/+' : 'chat/messages/' + session.user + '/+')
-    for (const { name } of rooms) if (mayEnter(name)) chat.subscribe(filterOf(name))
+    chat.subscribe(ROOMS)
   },
   async refused(code) {
     if (TEMPORARY.includes(code)) setTimeout(() => chat?.retry(), 2000)
@@ -67,8 +68,21 @@ const handlers = {
     drawLists()
   },
   subscribed(filter, code) {
-    const [, kind, name] = filter.split('/')
-    if (kind === 'room' && code >= 0x80) add(conversation('room', name), { note: 'refused', text: 'SUBSCRIBE ' + filter + ': SUBACK ' + reason(code) })
+    if (code >= 0x80) add(open, { note: 'refused', text: 'SUBSCRIBE ' + filter + ': SUBACK ' + reason(code) })
+  },
+  // Nobody here asked for it: a back end changed a set, and the one subscription covers more or less.
+  access(filter, now) {
+    if (filter !== ROOMS) return
+    const before = covers && new Set(rooms.filter(mayEnter))
+    covers = now
+    know(now.map((covered) => covered.split('/')[2]).filter((name) => name !== '+'))
+    if (before) {
+      for (const name of rooms) {
+        if (mayEnter(name) && !before.has(name)) add(conversation('room', name), { note: 'info', text: 'You are in ' + name + ' now.' })
+        if (!mayEnter(name) && before.has(name)) add(conversation('room', name), { note: 'info', text: 'You were taken out of ' + name + '. The connection stays; the room is silent.' })
+      }
+    }
+    drawLists()
     drawTitle()
   },
   message(message) {
@@ -77,19 +91,13 @@ const handlers = {
   },
 }
 
-function roomsChanged(back) {
-  const before = new Map(rooms.map((room) => [room.name, mayEnter(room.name)]))
-  rooms = back.rooms
-  for (const { name } of rooms) {
-    const may = mayEnter(name)
-    if (may && !chat.subscribed(filterOf(name))) chat.subscribe(filterOf(name))
-    if (!before.has(name) || may === before.get(name)) continue
-    if (may) add(conversation('room', name), { note: 'info', text: 'You are in ' + name + ' now.' })
-    else {
-      chat.forget(filterOf(name))
-      add(conversation('room', name), { note: 'info', text: 'You were taken out of ' + name + '. The connection stays; the room is silent.' })
-    }
-  }
+/** know adds names to the list of rooms. */
+function know(names) {
+  rooms = [...new Set([...rooms, ...names])].sort()
+}
+
+function lookedAtBackEnd(back) {
+  know(back.rooms.map(({ name }) => name))
   if (state === 'refused' && wasBlocked && !back.blocked.includes(session.user)) chat.retry()
   wasBlocked = back.blocked.includes(session.user)
   drawLists()
@@ -139,7 +147,7 @@ function notice(text, retry) {
 function drawLists() {
   const item = (to, mark, after) => h('li', {}, h('button', { class: 'entry', 'aria-current': to === open ? 'true' : null, onclick: () => select(to) },
     mark, h('span', { class: 'grow' }, to.name), to.unread ? h('span', { class: 'count' }, String(to.unread)) : after))
-  byId('rooms').replaceChildren(...rooms.map(({ name }) =>
+  byId('rooms').replaceChildren(...rooms.map((name) =>
     item(conversation('room', name), h('span', { class: 'hash' }, '#'), mayEnter(name) ? null : h('span', { class: 'lock', title: 'You are not in this room' }, 'no entry'))))
   byId('people').replaceChildren(...config.users.filter((user) => user !== session.user).map((user) =>
     item(conversation('user', user), h('span', { class: 'portrait' }, avatar(user), h('span', { class: present.has(user) ? 'dot on' : 'dot' })),
@@ -182,7 +190,6 @@ function drawMessages() {
 function select(to) {
   open = to
   to.unread = 0
-  if (to.kind === 'room' && !chat.subscribed(filterOf(to.name))) chat.subscribe(filterOf(to.name)) // perhaps refused: then it is said here
   drawLists()
   drawTitle()
   drawMessages()
@@ -209,7 +216,7 @@ function showChat() {
   chat = connect(config, session, handlers)
   select(open)
   planRenewal()
-  openPanel(config, session.user, roomsChanged)
+  openPanel(config, session.user, lookedAtBackEnd)
 }
 
 byId('login').addEventListener('click', () => login(config).catch((error) => showDoor(error.message)))

@@ -18,6 +18,7 @@ export const reason = (code) => '0x' + code.toString(16).padStart(2, '0') + (NAM
  * online()              once connected, refused(code) once not
  * presence(user, online)
  * message({room | with, from, text, claims, mine})
+ * access(filter, covers)  what a subscription covers now, at first and whenever that changes
  * subscribed(filter, code)
  */
 export function connect(config, session, handlers) {
@@ -26,14 +27,12 @@ export function connect(config, session, handlers) {
   let ended = false
   let goodbye = '' // what the gateway said last
   let refused = false
-  const granted = new Set()
-  const asked = new Set()
 
   const client = mqtt.connect(config.gateway, {
     protocolVersion: 5,
     clientId: 'page-' + crypto.randomUUID().slice(0, 8),
     clean: true,
-    resubscribe: false, // done below, filter by filter
+    resubscribe: false, // done below, as the user's roles may have changed
     keepalive: 30,
     reconnectPeriod: 1000,
     username: me, // for the eye: the gateway believes the token alone
@@ -45,22 +44,16 @@ export function connect(config, session, handlers) {
 
   // Each filter alone, so that the answer to one says nothing about another.
   const subscribe = (filter) => {
-    if (asked.has(filter) || !client.connected) return
-    asked.add(filter)
     client.subscribe(filter, { qos: 1 }, (error, _, packet) => {
-      asked.delete(filter)
-      const code = packet?.granted?.[0] ?? 0x80
-      if (code < 0x80) granted.add(filter)
-      if (packet) handlers.subscribed(filter, code)
+      if (packet) handlers.subscribed(filter, packet.granted[0])
     })
   }
 
   client.on('connect', () => {
     goodbye = ''
-    granted.clear()
-    asked.clear()
     handlers.state('online')
     say('online')
+    subscribe('$topicgate/access') // first, to hear of the others
     subscribe('chat/status/+')
     handlers.online()
   })
@@ -86,6 +79,11 @@ export function connect(config, session, handlers) {
   })
 
   client.on('message', (topic, bytes, packet) => {
+    if (topic === '$topicgate/access') { // from the gateway itself
+      const { filter, covers } = JSON.parse(bytes.toString())
+      handlers.access(filter, covers)
+      return
+    }
     const from = packet.properties?.userProperties?.[STAMP]
     const [, kind, where, who] = topic.split('/')
     if (kind === 'status') {
@@ -105,8 +103,6 @@ export function connect(config, session, handlers) {
 
   return {
     subscribe,
-    subscribed: (filter) => granted.has(filter),
-    forget: (filter) => granted.delete(filter),
     get online() { return client.connected },
     /** send publishes a message; claim is who the payload and a forged User Property pretend to be. */
     send(topic, text, claim) {
