@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"topicgate/frames"
+)
+
+// suite is a part of the benchmark that can be asked for by name.
+type suite struct {
+	name string
+	run  func(*bench, context.Context) error
+}
+
+var suites = []suite{
+	{"throughput", (*bench).throughput},
+	{"fan", (*bench).fan},
+	{"rate", (*bench).rate},
+	{"latency", (*bench).latency},
+}
+
+// bench is one run of it.
+type bench struct {
+	*world
+	*book
+	rounds int
+	window time.Duration // how long a load is measured
+	out    io.Writer
+}
+
+// Names of loads.
+const (
+	loadQoS0    = "QoS 0, 64 B"
+	loadQoS1    = "QoS 1, 64 B"
+	loadKiB     = "QoS 0, 1 KiB"
+	loadV5      = "QoS 0, 64 B, MQTT 5"
+	loadFan     = "fan-out 1:100, 64 B"
+	loadRate    = "100 pairs, 10,000 msg/s"
+	loadLatency = "10 pairs, 1,000 msg/s"
+)
+
+// maximum is a load of ten pairs as fast as they can.
+func (b *bench) maximum(name string) load {
+	return load{name: name, version: frames.V311, bytes: 64, groups: 10, readers: 1, window: 64, warmUp: 500 * time.Millisecond, measure: b.window}
+}
+
+func (b *bench) throughput(ctx context.Context) error {
+	qos1, kib, v5 := b.maximum(loadQoS1), b.maximum(loadKiB), b.maximum(loadV5)
+	qos1.qos, kib.bytes, v5.version = 1, 1024, frames.V5
+	for _, l := range []load{b.maximum(loadQoS0), qos1, kib, v5} {
+		if err := b.interleave(ctx, l, "tcp", "listener", "pipe", "nginx", "topicgate", "open"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) fan(ctx context.Context) error {
+	l := b.maximum(loadFan)
+	l.groups, l.readers = 1, 100
+	return b.interleave(ctx, l, "tcp", "listener", "pipe", "nginx", "topicgate", "open")
+}
+
+func (b *bench) rate(ctx context.Context) error {
+	l := b.maximum(loadRate)
+	l.groups, l.rate, l.window, l.measure = 100, 10_000, 1000, 2*b.window
+	return b.interleave(ctx, l, "tcp", "listener", "pipe", "nginx", "topicgate", "open")
+}
+
+func (b *bench) latency(ctx context.Context) error {
+	l := b.maximum(loadLatency)
+	l.rate, l.window, l.measure = 1000, 1000, 2*b.window
+	return b.interleave(ctx, l, "tcp", "listener", "pipe", "nginx", "topicgate")
+}
+
+// interleave plays a load through targets in turn, round by round; each round begins with another.
+func (b *bench) interleave(ctx context.Context, l load, names ...string) error {
+	users, err := b.issuer.users(0, l.groups*(1+l.readers))
+	if err != nil {
+		return err
+	}
+	if err := b.enroll(ctx, users, 0, commonRoom); err != nil {
+		return err
+	}
+	page := b.turn(l.name)
+	for r := range b.rounds {
+		for k := range names {
+			name := names[(k+r)%len(names)]
+			t, err := b.target(ctx, name)
+			if err != nil {
+				return err
+			}
+			o, err := b.play(ctx, t, l, users)
+			if err != nil {
+				return err
+			}
+			page.noteOutcome(name, o)
+		}
+	}
+	b.show(l.name, names)
+	return nil
+}
+
+// show prints the medians of a load.
+func (b *bench) show(load string, names []string) {
+	fmt.Fprintf(b.out, "\n%s (medians of %d)\n%-14s %10s %9s %7s %9s %9s %9s %9s %s\n", load, b.rounds,
+		"", "msg/s", "CPU us", "of G", "broker us", "own us", "p50 us", "p99 us", "lost, duplicated, reordered")
+	for _, name := range names {
+		fmt.Fprintf(b.out, "%-14s %10.0f %9.2f %7.2f %9.2f %9.2f %9.0f %9.0f", name, b.median(load, name, perSecond), b.median(load, name, cpuMicros),
+			b.ratio(load, name, "pipe", cpuMicros), b.median(load, name, brokerCPU), b.median(load, name, ownCPU),
+			b.median(load, name, p50Micros), b.median(load, name, p99Micros))
+		for _, q := range []string{lost, duplicated, reordered} {
+			fmt.Fprintf(b.out, " %.0f", slices.Max(b.values(load, name, q)))
+		}
+		fmt.Fprintln(b.out)
+	}
+}
