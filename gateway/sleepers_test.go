@@ -1,0 +1,132 @@
+package gateway
+
+import (
+	"testing"
+	"time"
+
+	"topicgate/frames"
+)
+
+// sleeperRules lets everybody read some rooms.
+const sleeperRules = "pattern read room/1/#\npattern read room/2/#\n"
+
+func sleeperConnect(v frames.Version) frames.Connect {
+	connect := frames.Connect{Version: v, ClientID: "c1", HasUsername: true, Username: "u", HasPassword: true, Password: []byte("alice")}
+	if v == frames.V5 {
+		connect.Properties = connect.Properties.AppendUint(frames.PropSessionExpiryInterval, 3600)
+	}
+	return connect
+}
+
+// filtersOf reads the filters of the broker's next packet.
+func (c *conversation) filtersOf(t frames.Type) []string {
+	c.t.Helper()
+	p := c.fromGateway(t)
+	if t == frames.TypeUnsubscribe {
+		unsubscribe, err := frames.ParseUnsubscribe(p, c.v)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		return unsubscribe.TopicFilters
+	}
+	subscribe, err := frames.ParseSubscribe(p, c.v)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var filters []string
+	for _, f := range subscribe.Filters {
+		filters = append(filters, f.TopicFilter)
+	}
+	return filters
+}
+
+func equal(t *testing.T, what string, got []string, want ...string) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%s = %q; want %q", what, got, want)
+	}
+	for i := range got {
+		if got[i] != want[i] {
+			t.Fatalf("%s = %q; want %q", what, got, want)
+		}
+	}
+}
+
+// awaitStored waits until the server has written down what its sessions are subscribed to.
+func (r *rig) awaitStored() {
+	r.t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		r.server.mu.Lock()
+		settled := true
+		for s := range r.server.sessions {
+			s.sleep.mu.Lock()
+			settled = settled && !s.sleep.at.IsZero() && s.sleep.written == s.subs.version()
+			s.sleep.mu.Unlock()
+		}
+		r.server.mu.Unlock()
+		if settled {
+			return
+		}
+		if time.Now().After(deadline) {
+			r.t.Fatal("subscriptions were not stored")
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func TestAResumedSessionIsPutRightBeforeItHearsAnything(t *testing.T) {
+	for _, v := range []frames.Version{frames.V311, frames.V5} {
+		t.Run(v.String(), func(t *testing.T) {
+			r := newRig(t, func(o *Options) { o.SubscribeMode = SubscribeNarrow })
+			r.setRules(sleeperRules)
+			connack, resumed := "20 02 00 00", "20 02 01 00"
+			if v == frames.V5 {
+				connack, resumed = "20 03 00 00 00", "20 03 01 00 00"
+			}
+			c := r.connectWith(sleeperConnect(v), connack)
+			subscribe := frames.Subscribe{PacketID: 5, Filters: []frames.Subscription{{TopicFilter: "room/+/chat", QoS: 1}}}
+			c.send(subscribe.Append(nil, v))
+			equal(t, "upstream SUBSCRIBE", c.filtersOf(frames.TypeSubscribe), "room/1/chat", "room/2/chat")
+			r.awaitStored()
+			_ = c.ws.Close()
+			_ = c.conn.Close()
+
+			// Meanwhile room 1 is left and room 3 joined.
+			r.setRules("pattern read room/2/#\npattern read room/3/#\n")
+			c = r.connectWith(sleeperConnect(v), resumed)
+			equal(t, "UNSUBSCRIBE after the return", c.filtersOf(frames.TypeUnsubscribe), "room/1/chat")
+			equal(t, "SUBSCRIBE after the return", c.filtersOf(frames.TypeSubscribe), "room/3/chat")
+			c.reply(publishHex(v, "room/1/chat", 0, 0, "queued before"))
+			c.reply(publishHex(v, "room/2/chat", 0, 0, "queued too"))
+			c.hears(publishHex(v, "room/2/chat", 0, 0, "queued too"))
+
+			// What was asked for before can be taken back now.
+			unsubscribe := frames.Unsubscribe{PacketID: 6, TopicFilters: []string{"room/+/chat"}}
+			c.send(unsubscribe.Append(nil, v))
+			equal(t, "UNSUBSCRIBE of the client", c.filtersOf(frames.TypeUnsubscribe), "room/2/chat", "room/3/chat")
+		})
+	}
+}
+
+func TestANewSessionForgetsWhatAnOlderOneHad(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.SubscribeMode = SubscribeNarrow })
+	r.setRules(sleeperRules)
+	c := r.connectWith(sleeperConnect(frames.V311), "20 02 00 00")
+	subscribe := frames.Subscribe{PacketID: 5, Filters: []frames.Subscription{{TopicFilter: "room/#"}}}
+	c.send(subscribe.Append(nil, frames.V311))
+	c.filtersOf(frames.TypeSubscribe)
+	r.awaitStored()
+	_ = c.ws.Close()
+	_ = c.conn.Close()
+
+	c = r.connectWith(sleeperConnect(frames.V311), "20 02 00 00") // the broker has lost it
+	r.awaitStored()
+	_ = c.ws.Close()
+	_ = c.conn.Close()
+
+	r.setRules("pattern read room/3/#\n")
+	c = r.connectWith(sleeperConnect(frames.V311), "20 02 01 00")
+	c.say("c0 00")
+	c.passes("c0 00") // and no SUBSCRIBE before
+}
