@@ -184,3 +184,30 @@ func TestASessionEndsWithItsToken(t *testing.T) {
 		})
 	}
 }
+
+func TestAnotherAuthenticationMethodIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, openPolicy)
+	for name, token := range map[string]string{"without a token": "", "with a good one": s.issuer.token(t, "alice")} {
+		t.Run(name, func(t *testing.T) {
+			w, connack := s.connecting(t, frames.V5, "c", token, func(c *frames.Connect) {
+				c.Properties = c.Properties.AppendBytes(frames.PropAuthenticationMethod, []byte("SCRAM-SHA-1"))
+			})
+			if connack.Reason != frames.BadAuthenticationMethod { // section 4.12
+				t.Errorf("CONNACK %#x; want %#x", uint8(connack.Reason), uint8(frames.BadAuthenticationMethod))
+			}
+			w.expectClose(4401)
+		})
+	}
+}
+
+func TestTheSchemeOfTheHeaderIsReadWithoutCase(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, openPolicy)
+	for _, scheme := range []string{"Bearer", "bearer", "BEARER"} { // RFC 9110 section 11.1
+		o := dialOptions{header: http.Header{"Authorization": {scheme + " " + s.issuer.token(t, "alice")}}}
+		if _, connack := s.connectingBy(t, o, frames.V311, "c", ""); connack.Reason != frames.Success {
+			t.Errorf("%s: CONNACK %#x; want 0", scheme, uint8(connack.Reason))
+		}
+	}
+}
