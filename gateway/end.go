@@ -29,6 +29,7 @@ const (
 	EndConnectRefused
 	EndWillRejected
 	EndBlocked
+	EndDisconnected
 	EndTokenRevoked
 	EndTokenExpired
 	EndClientIDRejected
@@ -75,6 +76,7 @@ var endTable = [endReasons]struct {
 	EndConnectRefused:      {"connect_refused", 0, websocket.CloseProtocolError, slog.LevelInfo},
 	EndWillRejected:        {"will_rejected", 0, closeForbidden, slog.LevelInfo},
 	EndBlocked:             {"blocked", frames.AdministrativeAction, closeForbidden, slog.LevelInfo},
+	EndDisconnected:        {"disconnected", frames.AdministrativeAction, closeForbidden, slog.LevelInfo},
 	EndTokenRevoked:        {"token_revoked", frames.NotAuthorized, closeNotAuthenticated, slog.LevelInfo},
 	EndTokenExpired:        {"token_expired", frames.NotAuthorized, closeNotAuthenticated, slog.LevelInfo},
 	EndClientIDRejected:    {"client_id_rejected", 0, websocket.ClosePolicyViolation, slog.LevelInfo},

@@ -399,7 +399,7 @@ func (s *session) begin(conn brokerConn, connect *frames.Connect, connack frames
 	if o.AuditAllowed {
 		s.audit(audit.Event{Action: audit.Connect, Decision: audit.Allowed})
 	}
-	s.info.Store(&SessionInfo{
+	s.announce(SessionInfo{
 		Session: s.id, User: s.identity.Username, Issuer: s.identity.Issuer, ClientID: s.clientID, Version: s.version.String(),
 		Remote: s.remote.String(), Upstream: conn.address, Since: time.Now().UTC(), Expires: s.identity.Expiry,
 	})

@@ -154,7 +154,7 @@ func (s *session) renew(fresh auth.Identity) error {
 	if info := s.info.Load(); info != nil {
 		changed := *info
 		changed.Expires = fresh.Expiry
-		s.info.Store(&changed)
+		s.announce(changed)
 	}
 	return nil
 }

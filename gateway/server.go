@@ -26,6 +26,7 @@ type Server struct {
 	upgrader websocket.Upgrader
 	brokers  *brokers
 	sleepers *sleepers
+	registry *registry // nil without Redis
 
 	open     atomic.Int64 // upgraded connections, also those without a session yet
 	draining atomic.Bool  // no new sessions
@@ -64,6 +65,8 @@ func New(options Options) (*Server, error) {
 		CheckOrigin:     func(*http.Request) bool { return true }, // accept has looked
 	}
 	s.sleepers = newSleepers(o.Policy.Client(), o.RedisPrefix, s.refreshSleepers)
+	s.registry = newRegistry(o.Policy.Client(), o.RedisPrefix, o.Instance, s.log)
+	s.registry.start(s.disconnect)
 	return s, nil
 }
 
@@ -142,6 +145,7 @@ func (s *Server) Close() {
 	s.mu.Unlock()
 	s.ended.Wait()
 	s.sleepers.close()
+	s.registry.close()
 }
 
 // register counts a session that is about to be served; false while draining.
@@ -157,6 +161,7 @@ func (s *Server) register(session *session) bool {
 }
 
 func (s *Server) forget(session *session) {
+	s.registry.remove(session.id)
 	s.mu.Lock()
 	delete(s.sessions, session)
 	if session.counted {

@@ -149,6 +149,9 @@ func (s *session) serve() {
 	}
 	s.finish(err) // a no-op if something else was first
 	err = s.cause()
+	if established {
+		s.auditEnd(err)
+	}
 	s.leave(err, established)
 	s.subs.awaitReviews()
 

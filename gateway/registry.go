@@ -1,0 +1,349 @@
+package gateway
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// registry tells operators, by way of Redis, which sessions live on this instance:
+//
+//	<prefix>instances      set     the ids of all processes
+//	<prefix>instance:<id>  string  the name of the instance; ends unless its process puts that off
+//	<prefix>sessions:<id>  hash    session id -> SessionInfo as JSON; likewise
+//
+// A process that dies leaves nothing that does not end by itself, by the clock of Redis and no other.
+// Ids are random: two processes may have one name.
+//
+// Sessions only make marks. One goroutine writes what is marked, many sessions in one round trip; what
+// Redis has lost or could not be told (it was away, it was emptied, it failed over) shows itself at the next
+// beat by the number of fields, and is written again. A nil registry does nothing.
+type registry struct {
+	// Immutable after newRegistry.
+	client redis.UniversalClient
+	keys   registryKeys
+	id     string
+	name   string
+	log    *slog.Logger
+	timing registryTiming
+
+	kick chan struct{} // something is marked
+	stop context.CancelFunc
+	done sync.WaitGroup
+
+	// Owned by run.
+	checked time.Time // when all was last written
+	failing bool      // the last write failed
+
+	mu      sync.Mutex
+	live    map[string]*SessionInfo // by session id
+	changed map[string]struct{}     // session ids, since the last write
+	whole   bool                    // all is to be written; then nothing is marked
+}
+
+// registryTiming holds what tests want shorter.
+type registryTiming struct {
+	gather  time.Duration // from the first mark to the write: who comes in a storm comes in one pipeline
+	beat    time.Duration // between two writes at most
+	ttl     time.Duration // of the keys
+	retry   time.Duration // after a failure
+	check   time.Duration // between two writes of everything, as a last resort
+	ping    time.Duration // of the control connection
+	silence time.Duration // of the control connection, before it is opened anew
+}
+
+var usualRegistryTiming = registryTiming{
+	gather:  100 * time.Millisecond,
+	beat:    5 * time.Second,
+	ttl:     20 * time.Second,
+	retry:   time.Second,
+	check:   5 * time.Minute,
+	ping:    2 * time.Second,
+	silence: 5 * time.Second,
+}
+
+const (
+	// registryTimeout bounds one write, and the farewell.
+	registryTimeout = 5 * time.Second
+	// registryMarks is how many changes are noted one by one; more make a write of everything.
+	registryMarks = 10_000
+	// registryFields and registryCommands bound a command and a pipeline.
+	registryFields, registryCommands = 100, 10
+)
+
+// registryKeys names what the registry has in Redis. None of it may lie under a prefix that the policy store
+// tracks (acl, user:, blocked, revoked:, gw:), or each write would come back as an invalidation.
+type registryKeys struct{ prefix string }
+
+func (k registryKeys) instances() string         { return k.prefix + "instances" }
+func (k registryKeys) instance(id string) string { return k.prefix + "instance:" + id }
+func (k registryKeys) sessions(id string) string { return k.prefix + "sessions:" + id }
+func (k registryKeys) control() string           { return k.prefix + "ctl" }
+
+// newRegistry makes a registry; nil without Redis.
+func newRegistry(client redis.UniversalClient, prefix, name string, log *slog.Logger) *registry {
+	if client == nil {
+		return nil
+	}
+	return &registry{
+		client:  client,
+		keys:    registryKeys{prefix},
+		id:      rand.Text(),
+		name:    name,
+		log:     log,
+		timing:  usualRegistryTiming,
+		kick:    make(chan struct{}, 1),
+		live:    map[string]*SessionInfo{},
+		changed: map[string]struct{}{},
+	}
+}
+
+// start begins to write, and to hear orders, until close.
+func (r *registry) start(obey func(disconnectOrder)) {
+	if r == nil {
+		return
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	r.stop = stop
+	r.done.Go(func() { r.run(ctx) })
+	r.done.Go(func() { r.listen(ctx, obey) })
+}
+
+// close takes this instance out of the registry.
+func (r *registry) close() {
+	if r == nil {
+		return
+	}
+	r.stop()
+	r.done.Wait()
+	ctx, cancel := context.WithTimeout(context.Background(), registryTimeout)
+	defer cancel()
+	forgetInstance(ctx, r.client, r.keys, r.id)
+}
+
+// forgetInstance removes what an instance has in Redis. What can't be removed ends by itself.
+func forgetInstance(ctx context.Context, client redis.UniversalClient, keys registryKeys, id string) {
+	_, _ = client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		p.Del(ctx, keys.instance(id))
+		p.Del(ctx, keys.sessions(id))
+		p.SRem(ctx, keys.instances(), id)
+		return nil
+	})
+}
+
+// add registers a session.
+func (r *registry) add(info *SessionInfo) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.live[info.Session] = info
+	r.mark(info.Session)
+}
+
+// replace changes what is known of a session, unless it has ended.
+func (r *registry) replace(info *SessionInfo) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.live[info.Session] != nil {
+		r.live[info.Session] = info
+		r.mark(info.Session)
+	}
+}
+
+// remove takes a session out of the registry, if it is in it.
+func (r *registry) remove(id string) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.live[id] != nil {
+		delete(r.live, id)
+		r.mark(id)
+	}
+}
+
+// mark notes that something is to be written. mu is held.
+func (r *registry) mark(id string) {
+	if !r.whole {
+		r.changed[id] = struct{}{}
+	}
+	if len(r.changed) > registryMarks {
+		r.everything()
+	}
+	select {
+	case r.kick <- struct{}{}:
+	default: // one waiting signal is as good as two
+	}
+}
+
+// everything notes that all is to be written. mu is held.
+func (r *registry) everything() {
+	r.whole = true
+	r.changed = map[string]struct{}{}
+}
+
+// run writes what is marked, and beats, until ctx ends.
+func (r *registry) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		// A write of everything that Redis does not confirm is not repeated before the next beat.
+		if ok, whole := r.write(ctx); !ok && !whole {
+			continue
+		}
+		wait, kick := r.timing.beat, r.kick
+		if r.failing {
+			wait, kick = r.timing.retry, nil
+		}
+		select {
+		case <-time.After(wait):
+		case <-kick:
+			select {
+			case <-time.After(r.timing.gather):
+			case <-ctx.Done():
+			}
+		case <-ctx.Done():
+		}
+	}
+}
+
+// write brings Redis up to date. ok is false when Redis has something else than it should; whole tells whether
+// everything was written, or could not be.
+func (r *registry) write(ctx context.Context) (ok, whole bool) {
+	ctx, cancel := context.WithTimeout(ctx, registryTimeout)
+	defer cancel()
+	now := time.Now()
+	r.mu.Lock()
+	if now.Sub(r.checked) >= r.timing.check {
+		r.everything()
+	}
+	whole = r.whole
+	batch := r.take()
+	want := int64(len(r.live))
+	r.mu.Unlock()
+
+	var has int64
+	var err error
+	if whole {
+		err = r.findStrangers(ctx, &batch)
+	}
+	if err == nil {
+		has, err = r.send(ctx, batch)
+	}
+	ok = err == nil && has == want
+	if !ok {
+		r.mu.Lock()
+		r.everything()
+		r.mu.Unlock()
+	} else if whole {
+		r.checked = now
+	}
+	r.report(ctx, err)
+	return ok, whole || err != nil
+}
+
+// report logs when writing begins to fail, and when it works again.
+func (r *registry) report(ctx context.Context, err error) {
+	failing := err != nil && ctx.Err() != context.Canceled
+	if failing && !r.failing {
+		r.log.Warn("sessions not registered", "err", err.Error())
+	} else if err == nil && r.failing {
+		r.log.Info("sessions are registered again")
+	}
+	r.failing = failing
+}
+
+// registryBatch is what is to be written.
+type registryBatch struct {
+	here []*SessionInfo
+	gone []string
+}
+
+// take returns what is marked, and takes the marks away. mu is held.
+func (r *registry) take() (b registryBatch) {
+	if r.whole {
+		b.here = make([]*SessionInfo, 0, len(r.live))
+		for _, info := range r.live {
+			b.here = append(b.here, info)
+		}
+		r.whole = false
+		return b
+	}
+	for id := range r.changed {
+		if info := r.live[id]; info != nil {
+			b.here = append(b.here, info)
+		} else {
+			b.gone = append(b.gone, id)
+		}
+	}
+	clear(r.changed)
+	return b
+}
+
+// findStrangers adds to a batch of all sessions that live those that Redis has and that do not.
+func (r *registry) findStrangers(ctx context.Context, b *registryBatch) error {
+	ids, err := r.client.HKeys(ctx, r.keys.sessions(r.id)).Result()
+	if err != nil {
+		return err
+	}
+	known := make(map[string]struct{}, len(b.here))
+	for _, info := range b.here {
+		known[info.Session] = struct{}{}
+	}
+	for _, id := range ids {
+		if _, ok := known[id]; !ok {
+			b.gone = append(b.gone, id)
+		}
+	}
+	return nil
+}
+
+// send writes a batch and puts off the end of the keys. It returns how many sessions Redis has then.
+func (r *registry) send(ctx context.Context, b registryBatch) (has int64, err error) {
+	var fields []any
+	for _, info := range b.here {
+		text, err := json.Marshal(info)
+		if err != nil {
+			return 0, err
+		}
+		fields = append(fields, info.Session, text)
+	}
+	hash := r.keys.sessions(r.id)
+	sets := slices.Collect(slices.Chunk(fields, 2*registryFields))
+	dels := slices.Collect(slices.Chunk(b.gone, registryFields))
+	for last := false; !last; {
+		nSets := min(len(sets), registryCommands)
+		nDels := min(len(dels), registryCommands)
+		last = nSets == len(sets) && nDels == len(dels)
+		var length *redis.IntCmd
+		// No transaction: the name says whether the instance lives, and has its end from the beginning.
+		_, err := r.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+			p.Set(ctx, r.keys.instance(r.id), r.name, r.timing.ttl)
+			p.SAdd(ctx, r.keys.instances(), r.id)
+			for _, ids := range dels[:nDels] {
+				p.HDel(ctx, hash, ids...)
+			}
+			for _, pairs := range sets[:nSets] {
+				p.HSet(ctx, hash, pairs...)
+			}
+			p.PExpire(ctx, hash, r.timing.ttl)
+			length = p.HLen(ctx, hash)
+			return nil
+		})
+		if err != nil {
+			return 0, err
+		}
+		has, sets, dels = length.Val(), sets[nSets:], dels[nDels:]
+	}
+	return has, nil
+}

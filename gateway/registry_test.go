@@ -1,0 +1,188 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"topicgate/frames"
+)
+
+// quick is a timing that tests can wait for.
+var quick = registryTiming{
+	gather: 10 * time.Millisecond, beat: 50 * time.Millisecond, ttl: 400 * time.Millisecond, retry: 20 * time.Millisecond,
+	check: time.Hour, ping: 50 * time.Millisecond, silence: 300 * time.Millisecond,
+}
+
+// newTestRegistry makes a registry that nothing runs yet.
+func newTestRegistry(t *testing.T, r *redisServer, name string) *registry {
+	t.Helper()
+	client := redis.NewClient(&redis.Options{Addr: r.addr, MaxRetries: -1, ReadTimeout: 200 * time.Millisecond})
+	t.Cleanup(func() { _ = client.Close() })
+	g := newRegistry(client, "tg:", name, slog.New(slog.DiscardHandler))
+	g.timing = quick
+	return g
+}
+
+// runs runs g until the test or what is returned ends it, which leaves Redis as it is.
+func runs(t *testing.T, g *registry) (die func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { g.run(ctx) })
+	die = func() {
+		cancel()
+		running.Wait()
+	}
+	t.Cleanup(die)
+	return die
+}
+
+func infoOf(n int) *SessionInfo {
+	return &SessionInfo{Session: fmt.Sprintf("%016x", n), User: "alice", ClientID: fmt.Sprint("c", n), Since: time.Unix(int64(n), 0).UTC()}
+}
+
+func TestSessionsOfAllInstancesAreListed(t *testing.T) {
+	r := startRedis(t)
+	first, second := newRedisRig(t, r, "first"), newRedisRig(t, r, "second")
+	a := first.connect(frames.V5, "alice")
+	r.awaitSessions(1)
+	b := second.connect(frames.V311, "bob")
+	all := r.awaitSessions(2)
+	if all[0].Instance != "first" || all[0].User != "alice" || all[0].ClientID != "c1" || all[0].Version != "5.0" ||
+		all[1].Instance != "second" || all[1].User != "bob" || all[1].Version != "3.1.1" {
+		t.Errorf("LiveSessions() = %+v; want alice on first, then bob on second", all)
+	}
+	a.say("e0 00")
+	a.passes("e0 00")
+	_ = a.conn.Close()
+	if all := r.awaitSessions(1); all[0].User != "bob" {
+		t.Errorf("LiveSessions() = %+v; want bob", all)
+	}
+	_ = b.conn.Close()
+	r.awaitSessions(0)
+
+	second.server.Close()
+	if n := r.SCard(t.Context(), "tg:instances").Val(); n != 1 {
+		t.Errorf("%d instances are registered after one of two has ended; want 1", n)
+	}
+}
+
+func TestInstanceThatDiesLeavesTheRegistry(t *testing.T) {
+	r := startRedis(t)
+	lives, dies := newTestRegistry(t, r, "host"), newTestRegistry(t, r, "host")
+	lives.add(infoOf(1))
+	dies.add(infoOf(2))
+	runs(t, lives)
+	die := runs(t, dies)
+	r.awaitSessions(2)
+	die()
+	if all := r.awaitSessions(1); all[0].ClientID != "c1" {
+		t.Errorf("LiveSessions() = %+v; want that of the instance that lives", all)
+	}
+	keys := strings.Join(r.Keys(t.Context(), "*").Val(), " ")
+	members := r.SMembers(t.Context(), "tg:instances").Val()
+	if strings.Contains(keys, dies.id) || len(members) != 1 || members[0] != lives.id {
+		t.Errorf("Redis has the keys %s and the instances %v; want %s alone", keys, members, lives.id)
+	}
+}
+
+func TestWhatRedisHasLostIsWrittenAgain(t *testing.T) {
+	r := startRedis(t)
+	g := newTestRegistry(t, r, "host")
+	for n := range 250 {
+		g.add(infoOf(n))
+	}
+	runs(t, g)
+	r.awaitSessions(250)
+	for what, harm := range map[string]func(){
+		"emptied":       func() { r.do("FLUSHALL") },
+		"restarted":     func() { r.kill(); r.start() },
+		"a field lost":  func() { r.do("HDEL", "tg:sessions:"+g.id, infoOf(7).Session) },
+		"a ghost":       func() { r.do("HSET", "tg:sessions:"+g.id, infoOf(900).Session, `{"session":"0000000000000384"}`) },
+		"another kind":  func() { r.do("DEL", "tg:sessions:"+g.id); r.do("SET", "tg:sessions:"+g.id, "x", "PX", "100") },
+		"taken for one": func() { forgetInstance(context.Background(), r.Client, g.keys, g.id) },
+	} {
+		harm()
+		eventually(t, what+": 250 sessions are registered", func() bool {
+			all, err := LiveSessions(context.Background(), r.Client, "tg:")
+			return err == nil && len(all) == 250
+		})
+	}
+}
+
+func TestChangesWhileRedisIsAwayArriveWhenItIsBack(t *testing.T) {
+	r := startRedis(t)
+	g := newTestRegistry(t, r, "host")
+	for n := range 3 {
+		g.add(infoOf(n))
+	}
+	runs(t, g)
+	r.awaitSessions(3)
+	r.hang()
+	g.remove(infoOf(0).Session)
+	g.add(infoOf(3))
+	changed := infoOf(1)
+	changed.Expires = time.Unix(9, 0).UTC()
+	g.replace(changed)
+	gone := infoOf(0)
+	gone.User = "eve"
+	g.replace(gone) // has ended: stays out
+	r.wake()
+	eventually(t, "what has changed is registered", func() bool {
+		all := r.sessions()
+		return len(all) == 3 && all[0].ClientID == "c1" && all[0].Expires.Equal(changed.Expires) && all[2].ClientID == "c3"
+	})
+}
+
+func TestStormOfSessionsIsAFewRoundTrips(t *testing.T) {
+	r := startRedis(t)
+	g := newTestRegistry(t, r, "host")
+	g.timing = usualRegistryTiming
+	runs(t, g)
+	var all sync.WaitGroup
+	for worker := range 4 {
+		all.Go(func() {
+			for n := range 500 {
+				g.add(infoOf(worker*500 + n))
+			}
+		})
+	}
+	all.Wait()
+	r.awaitSessions(2000)
+	for n := range 2000 {
+		g.remove(infoOf(n).Session)
+	}
+	r.awaitSessions(0)
+	if n := r.calls("set"); n > 20 { // one in each pipeline
+		t.Errorf("2000 sessions that came and went took %d round trips; want a handful", n)
+	}
+}
+
+func TestRegistryIsBoundedWhileRedisIsAway(t *testing.T) {
+	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"})
+	defer client.Close()
+	g := newRegistry(client, "tg:", "host", slog.New(slog.DiscardHandler))
+	for n := range 3 * registryMarks {
+		g.add(infoOf(n))
+		g.remove(infoOf(n).Session)
+		if len(g.live)+len(g.changed) > registryMarks+1 {
+			t.Fatalf("%d sessions that are gone have left %d marks; want at most %d", n+1, len(g.changed), registryMarks)
+		}
+	}
+}
+
+func TestNoRegistryWithoutRedis(t *testing.T) {
+	g := newRegistry(nil, "tg:", "host", slog.New(slog.DiscardHandler))
+	g.start(nil)
+	g.add(infoOf(1))
+	g.replace(infoOf(1))
+	g.remove(infoOf(1).Session)
+	g.close()
+}
