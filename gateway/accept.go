@@ -153,9 +153,10 @@ func (s *Server) tokensOf(r *http.Request) requestTokens {
 	return tokens
 }
 
-// certificateOf is the client certificate that TLS has verified, or nil.
+// certificateOf is the client certificate that TLS has verified, or nil. Browsers present theirs on
+// behalf of any page, so from them it says nothing.
 func certificateOf(r *http.Request) *x509.Certificate {
-	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
+	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 || r.Header.Get("Origin") != "" {
 		return nil
 	}
 	return r.TLS.VerifiedChains[0][0]

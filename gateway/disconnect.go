@@ -16,7 +16,7 @@ func (s *session) disconnectUp(p frames.Packet) error {
 		return s.malformedUp(&frames.Error{Type: frames.TypeDisconnect, Code: frames.ProtocolError, Rule: "MQTT-3.14.2-1",
 			Detail: "Reason Code or property that only servers send"})
 	}
-	s.up.disconnected = true
+	s.left.Store(true)
 	packet := p.Raw
 	// Whatever the reason is, but the normal one, the broker may publish the Will [MQTT-3.14.4-3].
 	if disconnect.Reason != frames.Success && s.will != nil {

@@ -51,6 +51,9 @@ func (s *session) pumpDown() error {
 			s.broker.inbox.Release()
 		}
 		if err := s.broker.fill(); err != nil {
+			if s.left.Load() { // the broker closes because the client has said goodbye
+				return s.downEnded(ended(EndClientDisconnect, nil))
+			}
 			if err == io.EOF {
 				err = errors.New("connection closed")
 			}

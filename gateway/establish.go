@@ -396,8 +396,9 @@ func (s *session) begin(conn brokerConn, connect *frames.Connect, connack frames
 	if o.PublishRate > 0 {
 		s.limiter = rate.NewLimiter(rate.Limit(o.PublishRate), max(1, o.PublishBurst))
 	}
-	if o.AuditAllowed {
-		s.audit(audit.Event{Action: audit.Connect, Decision: audit.Allowed})
+	s.auditAllowed(audit.Event{Action: audit.Connect})
+	if s.will != nil {
+		s.auditAllowed(audit.Event{Action: audit.Will, Topic: s.will.topicName, QoS: uint8(s.will.qos), Retain: s.will.retain, Bytes: s.will.bytes})
 	}
 	s.announce(SessionInfo{
 		Session: s.id, User: s.identity.Username, Issuer: s.identity.Issuer, ClientID: s.clientID, Version: s.version.String(),
@@ -440,6 +441,9 @@ func (s *session) clientConnack(connect *frames.Connect, from frames.Properties)
 			if s.aliasesUp = uint16(min(p.Uint(), aliasMaximum)); s.aliasesUp > 0 {
 				properties = properties.AppendUint(frames.PropTopicAliasMaximum, uint32(s.aliasesUp))
 			}
+		case frames.PropSubscriptionIdentifierAvailable:
+			s.subs.withoutIDs = p.Uint() == 0
+			properties = append(properties, p.Encoded...)
 		case frames.PropServerKeepAlive:
 			s.keepAlive = time.Duration(p.Uint()) * time.Second
 			properties = append(properties, p.Encoded...)

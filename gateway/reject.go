@@ -43,9 +43,17 @@ func (s *session) audit(event audit.Event) {
 	s.server.options.Audit.Record(event)
 }
 
+// auditAllowed records what was accepted, if the operator wants that.
+func (s *session) auditAllowed(event audit.Event) {
+	if s.server.options.AuditAllowed {
+		event.Decision = audit.Allowed
+		s.audit(event)
+	}
+}
+
 func (s *session) auditPublish(publish *frames.Publish, topicName []byte) {
-	s.audit(audit.Event{Action: audit.Publish, Decision: audit.Allowed, Topic: string(topicName),
-		QoS: uint8(publish.QoS), Retain: publish.Retain, Bytes: len(publish.Payload)})
+	s.auditAllowed(audit.Event{Action: audit.Publish, Topic: string(topicName), QoS: uint8(publish.QoS),
+		Retain: publish.Retain, Bytes: len(publish.Payload)})
 }
 
 // rejectPublish answers a refused PUBLISH as its QoS and the version demand. The broker never hears

@@ -119,18 +119,16 @@ func (s *Server) Drain(ctx context.Context) {
 	if len(live) > 0 {
 		s.log.Info("draining", "sessions", len(live))
 	}
-	pause := s.options.DrainTimeout * 3 / 4 / time.Duration(max(len(live), 1))
-	ticker := time.NewTicker(max(pause, time.Millisecond))
-	defer ticker.Stop()
+	pause := max(s.options.DrainTimeout*3/4/time.Duration(max(len(live), 1)), time.Millisecond)
 	for i, session := range live {
+		if i > 0 {
+			select {
+			case <-time.After(pause):
+			case <-session.done: // it needs no time of its own
+			case <-ctx.Done():
+			}
+		}
 		session.finish(ended(EndDraining, nil))
-		if i == len(live)-1 {
-			break
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-		}
 	}
 	s.Close()
 }

@@ -81,6 +81,7 @@ type session struct {
 
 	pings atomic.Int32 // PINGREQs of the client that wait for their PINGRESP
 
+	left   atomic.Bool   // the client has sent DISCONNECT, and the broker may have it
 	done   chan struct{} // closed by finish
 	endMu  sync.Mutex
 	endErr error // the first cause
@@ -255,7 +256,7 @@ func (s *session) leave(err error, established bool) {
 // which has never heard that it is connected.
 func (s *session) leaveBroker(established bool) {
 	quiet := !established
-	if established && s.will != nil && !s.up.disconnected {
+	if established && s.will != nil && !s.left.Load() {
 		if d := s.judgeWill(); !d.Allowed {
 			s.rejectWill(d)
 			quiet = true

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"topicgate/frames"
+	"topicgate/gateway/audit"
 	"topicgate/policy"
 )
 
@@ -57,6 +58,7 @@ func (s *session) subscribeUp(p frames.Packet) error {
 			e.settle(i, reason)
 			continue
 		}
+		s.auditAllowed(audit.Event{Action: audit.Subscribe, Topic: asked.TopicFilter, QoS: uint8(asked.QoS)})
 		sub, isNew := s.subs.put(asked, id)
 		if sub.local() {
 			e.settle(i, frames.Success) // QoS 0 is all that the gateway's own topics have

@@ -22,10 +22,9 @@ type upState struct {
 	packets uint64
 	bytes   uint64
 
-	aliases      []topicAlias // those that the client uses
-	refused      idSet        // refused QoS 2 publishes of 3.x that wait for PUBREL
-	properties   []byte       // scratch for stamped properties
-	disconnected bool         // the client sent DISCONNECT
+	aliases    []topicAlias // those that the client uses
+	refused    idSet        // refused QoS 2 publishes of 3.x that wait for PUBREL
+	properties []byte       // scratch for stamped properties
 }
 
 func (u *upState) count(p frames.Packet) {
