@@ -15,20 +15,24 @@ type exchange struct {
 	reasons  []frames.ReasonCode
 	decided  []bool          // of reasons
 	subs     []*subscription // that a SUBSCRIBE asks for
+	qos      []frames.QoS    // at which
 	parts    int             // still to be answered
 	relay    bool            // the broker's answer is the client's, byte for byte
 }
 
 func newExchange(answer frames.Type, packetID uint16, filters int) *exchange {
 	return &exchange{answer: answer, packetID: packetID, reasons: make([]frames.ReasonCode, filters),
-		decided: make([]bool, filters), subs: make([]*subscription, filters)}
+		decided: make([]bool, filters), subs: make([]*subscription, filters), qos: make([]frames.QoS, filters)}
 }
 
 func failed(code frames.ReasonCode) bool { return code >= frames.UnspecifiedError }
 
 // settle puts the answer for a filter into slot i. A filter that became several is as good as the best of
-// them.
+// them; one that is held for others too is no better than it was asked for.
 func (e *exchange) settle(i int, code frames.ReasonCode) {
+	if e.answer == frames.TypeSuback && !failed(code) {
+		code = min(code, frames.ReasonCode(e.qos[i]))
+	}
 	old := e.reasons[i]
 	if !e.decided[i] || failed(old) && !failed(code) || !failed(code) && code > old {
 		e.reasons[i] = code
@@ -64,6 +68,7 @@ func (s *session) subscribeUp(p frames.Packet) error {
 			e.settle(i, frames.Success) // QoS 0 is all that the gateway's own topics have
 			continue
 		}
+		e.qos[i] = asked.QoS
 		n := s.narrow(sub, s.access())
 		s.subs.mu.Lock()
 		s.subs.assign(sub, n, &r, i, askAgain)
