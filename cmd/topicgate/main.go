@@ -62,6 +62,8 @@ func newRoot(environ []string) *cobra.Command {
 		newServe(environ),
 		newConfig(environ),
 		newPolicy(environ),
+		newSessions(environ),
+		newDisconnect(environ),
 		newVersion(),
 	)
 	root.SilenceErrors, root.SilenceUsage = true, true

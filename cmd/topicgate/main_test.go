@@ -25,7 +25,6 @@ func TestWrongUsageIsToldInOneSentence(t *testing.T) {
 	for args, want := range map[string]string{
 		"":                             "topicgate needs a command; see topicgate --help",
 		"polcy":                        `unknown command "polcy" for topicgate; did you mean policy?`,
-		"sessions":                     `unknown command "sessions" for topicgate; see topicgate --help`,
 		"policy":                       "topicgate policy needs a command; see topicgate policy --help",
 		"policy chek":                  `unknown command "chek" for topicgate policy; did you mean check?`,
 		"policy check":                 "which FILE is to be checked?; see topicgate policy check --help",

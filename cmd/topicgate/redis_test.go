@@ -122,7 +122,7 @@ func TestRedisRights(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rights := regexp.MustCompile(`(?m)^ +(~topicgate:.*)$`).FindSubmatch(readme)
+	rights := regexp.MustCompile(`(?m)^ +(~topicgate:.*(?:\n +[+].*)*)$`).FindSubmatch(readme)
 	if rights == nil {
 		t.Fatal("deploy/README.md names no rights")
 	}
@@ -140,6 +140,14 @@ func TestRedisRights(t *testing.T) {
 	if got.status != exitFailed || got.stderr != "" {
 		t.Errorf("explain = %+v; want it denied, and nothing on standard error", got)
 	}
+	if got := topicgate(t, []string{"TOPICGATE_REDIS_URL=" + url}, "", "sessions"); got.status != exitDone || got.stderr != "" {
+		t.Errorf("sessions = %+v; want none, and nothing on standard error", got)
+	}
+	if got := topicgate(t, []string{"TOPICGATE_REDIS_URL=" + url}, "", "disconnect", "a"); !strings.Contains(got.stderr, "no such live session") {
+		t.Errorf("disconnect = %+v; want that there is none", got)
+	}
+	g.stop()
+	g.exit()
 	denied, err := client.Do(t.Context(), "acl", "log").Slice()
 	if err != nil {
 		t.Fatal(err)
