@@ -114,13 +114,6 @@ func (c *client) fill() error {
 	return err
 }
 
-// rest gives the buffers of a client up that will be idle for long.
-func (c *client) rest() {
-	c.inbox.Release()
-	c.in.release()
-	c.out = nil
-}
-
 // stampBytes is what each payload begins with: the number of the message, and when it was sent.
 const stampBytes = 16
 

@@ -38,6 +38,8 @@ func run(ctx context.Context) (err error) {
 	window := flag.Duration("window", 3*time.Second, "how long a load is measured")
 	only := flag.String("only", "", "parts to run, separated by commas; all if empty: "+suiteNames())
 	results := flag.String("results", "", "directory of results.json, results.md and results.svg; empty: only print")
+	targets := flag.String("targets", "", "targets to compare, separated by commas; empty: all")
+	profile := flag.String("profile", "", "directory for a profile by perf(1) of each load through the gateway and the pipe")
 	flag.Parse()
 	if flag.NArg() > 0 || *rounds < 1 {
 		flag.Usage()
@@ -50,7 +52,10 @@ func run(ctx context.Context) (err error) {
 	if _, err := raiseFileLimit(); err != nil {
 		return err
 	}
-	b := &bench{rounds: *rounds, window: *window, out: os.Stdout}
+	b := &bench{rounds: *rounds, window: *window, out: os.Stdout, profiles: *profile}
+	if *targets != "" {
+		b.only = strings.Split(*targets, ",")
+	}
 	if b.book, err = openBook(filepath.Join(*results, "results.json")); err != nil {
 		return err
 	}

@@ -133,7 +133,7 @@ func (s *socket) send(packet []byte) error {
 	return s.flush()
 }
 
-// unframer strips the frames off what a WebSocket server sends. Its buffer is taken when the first bytes are read and given back by release.
+// unframer strips the frames off what a WebSocket server sends. Its buffer is taken when the first bytes are read.
 type unframer struct {
 	src    io.Reader
 	buffer []byte // storage
@@ -182,10 +182,11 @@ func (u *unframer) fill() error {
 	return err
 }
 
-// release gives an idle socket's buffer up.
-func (u *unframer) release() {
-	if len(u.rest) == 0 {
-		u.buffer, u.rest = nil, nil
+// rest gives the buffers of a socket up that will be idle for long.
+func (s *socket) rest() {
+	s.out = nil
+	if len(s.in.rest) == 0 {
+		s.in.buffer, s.in.rest = nil, nil
 	}
 }
 

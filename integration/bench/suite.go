@@ -21,15 +21,19 @@ var suites = []suite{
 	{"fan", (*bench).fan},
 	{"rate", (*bench).rate},
 	{"latency", (*bench).latency},
+	{"connect", (*bench).connects},
+	{"idle", (*bench).idle},
 }
 
 // bench is one run of it.
 type bench struct {
 	*world
 	*book
-	rounds int
-	window time.Duration // how long a load is measured
-	out    io.Writer
+	rounds   int
+	window   time.Duration // how long a load is measured
+	out      io.Writer
+	profiles string   // directory for them; empty: none
+	only     []string // targets to compare; empty: all
 }
 
 // Names of loads.
@@ -86,6 +90,7 @@ func (b *bench) interleave(ctx context.Context, l load, names ...string) error {
 	if err := b.enroll(ctx, users, 0, commonRoom); err != nil {
 		return err
 	}
+	names = b.chosenOf(names)
 	page := b.turn(l.name)
 	for r := range b.rounds {
 		for k := range names {
@@ -94,7 +99,9 @@ func (b *bench) interleave(ctx context.Context, l load, names ...string) error {
 			if err != nil {
 				return err
 			}
+			profile := b.profile(t, l, r)
 			o, err := b.play(ctx, t, l, users)
+			profile.stop()
 			if err != nil {
 				return err
 			}
@@ -103,6 +110,14 @@ func (b *bench) interleave(ctx context.Context, l load, names ...string) error {
 	}
 	b.show(l.name, names)
 	return nil
+}
+
+// chosenOf returns those of names that were asked for.
+func (b *bench) chosenOf(names []string) []string {
+	if len(b.only) == 0 {
+		return names
+	}
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !slices.Contains(b.only, name) })
 }
 
 // show prints the medians of a load.
