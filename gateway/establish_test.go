@@ -28,6 +28,8 @@ func TestTheBrokerSeesTheVerifiedIdentityAndNoToken(t *testing.T) {
 		if up.Version != v || up.ClientID != "alice:c1" || up.Username != "alice" || up.HasPassword || up.KeepAlive != 77 || !up.CleanStart {
 			t.Errorf("%s: upstream CONNECT = %+v", v, up)
 		}
+		c.reply(acceptedBy(v))
+		c.expect(frames.TypeConnack)
 	}
 }
 

@@ -237,8 +237,9 @@ func (s *session) leave(err error, established bool) {
 	if established && code != 0 && s.version == frames.V5 && end != EndClientLost {
 		last = frames.Disconnect{Reason: code}.Append(nil, frames.V5)
 	}
-	_ = s.client.close(last)
 	deadline := time.Now().Add(lingerTimeout)
+	s.clientSocket.seal(deadline) // anew: the broker may have taken its time
+	_ = s.client.close(last)
 	_ = s.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(row.status, ""), deadline)
 	s.halfCloseClient()
 	if s.accepted {

@@ -239,13 +239,10 @@ func (s *socket) lastWrite() time.Time {
 	return s.wrote
 }
 
-// seal makes t the last write deadline, also for a write that is under way.
+// seal makes t the write deadline, also for a write that is under way; writes move it no more.
 func (s *socket) seal(t time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sealed {
-		return
-	}
 	s.sealed = true
 	_ = s.Conn.SetWriteDeadline(t)
 }

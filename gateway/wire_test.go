@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -95,3 +96,15 @@ func aliased(n uint32) frames.Properties {
 }
 
 func sleep(seconds int) { time.Sleep(time.Duration(seconds) * time.Second) } // in a bubble: it takes none
+
+// wantAudited wants audit records with all of words, in a bubble: records of a second are folded.
+func (r *rig) wantAudited(words ...string) {
+	r.t.Helper()
+	sleep(2)
+	synctest.Wait()
+	for _, w := range words {
+		if text := r.audited.String(); !strings.Contains(text, w) {
+			r.t.Errorf("audit = %s; want %s in it", text, w)
+		}
+	}
+}

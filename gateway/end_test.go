@@ -1,0 +1,191 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"topicgate/frames"
+)
+
+func TestEveryEndHasItsRow(t *testing.T) {
+	words := map[string]bool{}
+	for r := endNone; r < endReasons; r++ {
+		row := endTable[r]
+		if row.word == "" || words[row.word] {
+			t.Errorf("end %d: word %q is empty or taken", r, row.word)
+		}
+		words[row.word] = true
+		// What may stand in a Close frame: RFC 6455 section 7.4.
+		if row.status < 1000 || row.status == 1005 || row.status == 1006 || row.status == 1015 || len(websocket.FormatCloseMessage(row.status, "")) != 2 {
+			t.Errorf("%s: close status %d", row.word, row.status)
+		}
+		if row.code != 0 && !row.code.Legal(frames.TypeDisconnect, frames.V5) {
+			t.Errorf("%s: reason code %s may not stand in DISCONNECT", row.word, row.code)
+		}
+		if r != endNone {
+			var end EndReason
+			if err := ended(r, errors.New("why")); !errors.As(err, &end) || end != r || !strings.Contains(err.Error(), row.word) {
+				t.Errorf("ended(%v) = %v, whose reason is %v", r, err, end)
+			}
+		}
+	}
+	if n := len(EndReasons()); n != int(endReasons)-1 {
+		t.Errorf("EndReasons() has %d words; want %d", n, endReasons-1)
+	}
+}
+
+func TestBrokenPacketsTellTheirReasonCode(t *testing.T) {
+	for code, want := range map[frames.ReasonCode]EndReason{
+		frames.MalformedPacket:   EndMalformedPacket,
+		frames.PacketTooLarge:    EndPacketTooLarge,
+		frames.ProtocolError:     EndProtocolError,
+		frames.TopicAliasInvalid: EndProtocolError,
+		frames.TopicNameInvalid:  EndProtocolError,
+	} {
+		err := brokenPacket(fmt.Errorf("wrapped: %w", &frames.Error{Code: code}))
+		var detail *endError
+		if !errors.As(err, &detail) || detail.reason != want || detail.code != code {
+			t.Errorf("brokenPacket(%s) = %v; want %v", code, err, want)
+		}
+	}
+}
+
+func TestTheTokensEndIsTheSessionsEnd(t *testing.T) {
+	eachVersion(t, func(t *testing.T, v frames.Version) {
+		begin := time.Now()
+		c := newRig(t, nil).connect(v, "alice@1h").patient()
+		if v == frames.V5 {
+			c.hears("e0 01 87")
+		}
+		c.closes(4401)
+		if d := time.Since(begin); d != time.Hour {
+			t.Errorf("ended after %v; want 1h", d)
+		}
+		c.brokerEnds() // without a DISCONNECT: the Will fires
+	})
+}
+
+func TestAnExpiredTokenEndsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newRig(t, nil).connect(frames.V5, "alice@0s")
+		c.hears("e0 01 87")
+		c.closes(4401)
+	})
+}
+
+func TestDrainSpreadsTheEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		var sessions []*conversation
+		for i := range 3 {
+			connect := connectOf(frames.V5, "alice")
+			connect.ClientID = fmt.Sprint("c", i)
+			sessions = append(sessions, r.connectWith(connect, "20 03 00 00 00").patient())
+		}
+		synctest.Wait()
+		begin := time.Now()
+		drained := make(chan time.Duration)
+		go func() { r.server.Drain(t.Context()); drained <- time.Since(begin) }()
+		ends := make(chan time.Duration)
+		for _, c := range sessions {
+			go func() {
+				c.hears("e0 01 8b")
+				c.closes(1012)
+				ends <- time.Since(begin)
+			}()
+		}
+		var at []time.Duration
+		for range sessions {
+			at = append(at, <-ends)
+		}
+		if step := 30 * time.Second * 3 / 4 / 3; at[0] != 0 || at[1] != step || at[2] != 2*step {
+			t.Errorf("sessions ended after %v; want 0, %v, %v", at, step, 2*step)
+		}
+		if d := <-drained; d != at[2] {
+			t.Errorf("Drain returned after %v; want %v", d, at[2])
+		}
+		if !r.server.Draining() {
+			t.Error("Draining() = false")
+		}
+	})
+}
+
+func TestAStalledBrokerDoesNotSilenceTheGatewaysLastWords(t *testing.T) {
+	eachVersion(t, func(t *testing.T, v frames.Version) {
+		r := newRig(t, nil)
+		c := r.connect(v, "alice").patient()
+		synctest.Wait()
+		c.say(publishHex(v, "chat/status/alice", 0, 0, "nobody reads this"))
+		synctest.Wait()
+		go r.server.Close()
+		if v == frames.V5 {
+			c.hears("e0 01 8b")
+		}
+		c.closes(1012)
+	})
+}
+
+func TestABrokerThatDoesNotReadEndsTheSession(t *testing.T) {
+	eachVersion(t, func(t *testing.T, v frames.Version) {
+		c := newRig(t, nil).connect(v, "alice").patient()
+		synctest.Wait()
+		begin := time.Now()
+		c.say(publishHex(v, "chat/status/alice", 0, 0, "nobody reads this"))
+		if v == frames.V5 {
+			c.hears("e0 01 8b")
+		}
+		c.closes(1013)
+		if d := time.Since(begin); d < 26*time.Second || d > 30*time.Second { // the deadline is moved now and then
+			t.Errorf("ended after %v; want the write timeout", d)
+		}
+	})
+}
+
+func TestSessionsLeaveNothingBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(o *Options) { o.MaxConnectionsPerUser = 5; o.MaxConnections = 1 })
+		for _, end := range []func(c *conversation){
+			func(c *conversation) { c.say("e0 00"); c.passes("e0 00") },
+			func(c *conversation) { _ = c.ws.Close() },
+			func(c *conversation) { _ = c.conn.Close() },
+			func(c *conversation) {
+				_ = c.ws.WriteControl(8, websocket.FormatCloseMessage(1001, ""), time.Now().Add(time.Second))
+			},
+		} {
+			c := r.connect(frames.V311, "alice")
+			end(c)
+			c.drainClient()
+			synctest.Wait()
+			r.server.mu.Lock()
+			sessions, users := len(r.server.sessions), len(r.server.users)
+			r.server.mu.Unlock()
+			if sessions != 0 || users != 0 || r.server.open.Load() != 0 || len(r.server.Sessions()) != 0 {
+				t.Errorf("%d sessions, %d users, %d open; want none", sessions, users, r.server.open.Load())
+			}
+		}
+	})
+}
+
+// drainClient reads until the gateway has closed.
+func (c *conversation) drainClient() {
+	for {
+		if _, _, err := c.ws.ReadMessage(); err != nil {
+			return
+		}
+	}
+}
+
+func TestEachEndHasItsCounter(t *testing.T) {
+	m := NewMetrics(EndReasons(), RejectReasons(), nil)
+	for _, reason := range EndReasons() {
+		if _, ok := m.sessionsEnded[reason]; !ok {
+			t.Errorf("no counter for %q", reason)
+		}
+	}
+}
