@@ -2,9 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -21,10 +23,7 @@ func TestAVisitorSeesRoomsComeAliveAndFallSilent(t *testing.T) {
 	node := installed(t, "node", "apt-get install nodejs npm", filepath.Join(npmFolder, "node_modules", ".bin", "node"), "node")
 	driver := present(t, filepath.Join(npmFolder, "node_modules", "playwright-core", "package.json"))
 	library := present(t, filepath.Join(mqttFolder, "node_modules", "mqtt", "dist", "mqtt.min.js"))
-	gateway := filepath.Join(t.TempDir(), "topicgate")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", gateway, "topicgate/cmd/topicgate").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	gateway := buildGateway(t)
 
 	r := startDemo(t, programs{topicgate: gateway}, library, nil)
 	argument, err := json.Marshal(map[string]string{"page": r.url(t), "executable": browser, "playwright": driver})
@@ -40,6 +39,28 @@ func TestAVisitorSeesRoomsComeAliveAndFallSilent(t *testing.T) {
 	if status := r.end(t); status != 0 {
 		t.Errorf("the demo ended with %d; want 0\n%s", status, r.stderr)
 	}
+}
+
+// buildGateway builds the gateway and returns its path.
+func buildGateway(t *testing.T) string {
+	t.Helper()
+	// `go test` keeps a test's result until something changes that it imports or looked at; it is to look at the
+	// sources of the program under test.
+	err := filepath.WalkDir("../..", func(_ string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() && slices.Contains([]string{"node_modules", ".git", "bin", "integration"}, entry.Name()) {
+			return fs.SkipDir
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "topicgate")
+	args := slices.Concat([]string{"build"}, buildFlags, []string{"-o", path, "topicgate/cmd/topicgate"})
+	if out, err := exec.CommandContext(t.Context(), "go", args...).CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return path
 }
 
 // installed returns the path of the first of the names that is a program.
