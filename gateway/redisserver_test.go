@@ -34,13 +34,13 @@ type redisServer struct {
 	t      *testing.T
 	binary string
 	addr   string
-	dir    string
+	args   []string
 	*redis.Client
 	cmd *exec.Cmd
 }
 
 // startRedis runs a redis-server on a free port of the loopback until the test ends.
-func startRedis(t *testing.T) *redisServer {
+func startRedis(t *testing.T, args ...string) *redisServer {
 	t.Helper()
 	binary, err := exec.LookPath("redis-server")
 	if err != nil && (os.Getenv("CI") == "true" || os.Getenv("TEST_SERVERS") == "required") {
@@ -52,7 +52,9 @@ func startRedis(t *testing.T) *redisServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &redisServer{t: t, binary: binary, addr: l.Addr().String(), dir: t.TempDir()}
+	r := &redisServer{t: t, binary: binary, addr: l.Addr().String()}
+	_, port, _ := net.SplitHostPort(r.addr)
+	r.args = append([]string{"--bind", "127.0.0.1", "--port", port, "--save", "", "--dir", t.TempDir()}, args...)
 	l.Close()
 	r.Client = redis.NewClient(&redis.Options{Addr: r.addr, MaxRetries: -1})
 	t.Cleanup(func() {
@@ -66,9 +68,8 @@ func startRedis(t *testing.T) *redisServer {
 // start starts the server, empty.
 func (r *redisServer) start() {
 	r.t.Helper()
-	_, port, _ := net.SplitHostPort(r.addr)
 	var out bytes.Buffer
-	r.cmd = exec.Command(r.binary, "--bind", "127.0.0.1", "--port", port, "--save", "", "--dir", r.dir)
+	r.cmd = exec.Command(r.binary, r.args...)
 	r.cmd.Stdout, r.cmd.Stderr = &out, &out
 	if err := r.cmd.Start(); err != nil {
 		r.t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -163,6 +164,51 @@ func TestStormOfSessionsIsAFewRoundTrips(t *testing.T) {
 	if n := r.calls("set"); n > 20 { // one in each pipeline
 		t.Errorf("2000 sessions that came and went took %d round trips; want a handful", n)
 	}
+}
+
+// One node is a Cluster too: it refuses whatever joins keys of several slots.
+func TestRegistryInACluster(t *testing.T) {
+	bus, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(bus.Addr().String())
+	bus.Close()
+	r := startRedis(t, "--cluster-enabled", "yes", "--cluster-port", port)
+	r.do("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{r.addr}})
+	defer client.Close()
+	eventually(t, "the Cluster is whole", func() bool { return client.Set(t.Context(), "x", "", 0).Err() == nil })
+
+	registered := func(want int) {
+		t.Helper()
+		eventually(t, fmt.Sprint(want, " sessions are registered"), func() bool {
+			all, err := LiveSessions(t.Context(), client, "tg:")
+			return err == nil && len(all) == want
+		})
+	}
+	g, dies := newTestRegistry(t, r, "host"), newTestRegistry(t, r, "dies")
+	g.client, dies.client = client, client
+	dies.add(infoOf(900))
+	die := runs(t, dies)
+	registered(1)
+	die()
+	registered(0)
+	orders := obeyed(t, g)
+	for n := range 300 {
+		g.add(infoOf(n))
+	}
+	runs(t, g)
+	registered(300)
+	if o := r.orders(orders, `{"disconnect":{"user":"alice"}}`); o.User != "alice" {
+		t.Errorf("heard %+v; want an order about alice", o)
+	}
+	g.remove(infoOf(0).Session)
+	gone, left, err := Disconnect(t.Context(), client, "tg:", "eve", "")
+	if err != nil || len(gone)+len(left) != 0 {
+		t.Errorf("Disconnect() = %v, %v, %v; want nobody", gone, left, err)
+	}
+	registered(299)
 }
 
 func TestRegistryIsBoundedWhileRedisIsAway(t *testing.T) {
