@@ -62,7 +62,7 @@ func (n names) Verify(_ context.Context, token string) (auth.Identity, error) {
 
 // rig is a gateway between pipes: tests play the client and the broker.
 type rig struct {
-	t       *testing.T
+	t       testing.TB
 	server  *Server
 	listen  *pipeListener
 	brokers chan net.Conn // as the gateway dials them
@@ -72,7 +72,7 @@ type rig struct {
 }
 
 // newRig makes a gateway with chatRules; change may alter its options.
-func newRig(t *testing.T, change func(*Options)) *rig {
+func newRig(t testing.TB, change func(*Options)) *rig {
 	t.Helper()
 	r := &rig{t: t, listen: newPipeListener(), brokers: make(chan net.Conn, 16), audited: &syncBuffer{}}
 	r.rules = filepath.Join(t.TempDir(), "rules.acl")
@@ -289,7 +289,7 @@ func stampedHex(topic string, qos frames.QoS, id uint16, payload, user string) s
 	return hex.EncodeToString(p.Append(nil, frames.V5))
 }
 
-func unhex(t *testing.T, s string) []byte {
+func unhex(t testing.TB, s string) []byte {
 	t.Helper()
 	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
 	if err != nil {
