@@ -169,7 +169,7 @@ func (s *session) publishDown(p frames.Packet) error {
 	rewrite := false
 	if s.subs.rewritesIDs() {
 		again := false
-		if rewrite, again = s.subs.rewriteIDs(&publish); again {
+		if rewrite, again = s.subs.rewriteIDs(&publish, topicName); again {
 			return s.completeDelivery(&publish)
 		}
 	}

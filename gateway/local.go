@@ -20,6 +20,7 @@ const (
 	topicRejected = "$topicgate/rejected" // one message for each refused operation
 	topicAccess   = "$topicgate/access"   // what a narrowed subscription now covers
 	topicExpiring = "$topicgate/expiring" // a minute before the token ends
+	topicNone     = "$topicgate/none"     // nobody is ever subscribed to this
 )
 
 // expiryNotice is how long before the end of its token a session is told.

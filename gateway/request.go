@@ -15,10 +15,15 @@ const (
 
 // request gathers what a SUBSCRIBE, an UNSUBSCRIBE or a review changes upstream.
 type request struct {
+	version     frames.Version
+	identifiers bool // Subscription Identifiers can be used
+
 	touched []*touched
 	byHeld  map[*heldFilter]*touched
 	unknown []entry // filters to unsubscribe that only the broker may know
 	fetches []fetch
+	had     []string // what was covered, by subscriptions that the policy changes
+	again   bool     // retained messages of that may come again
 }
 
 // touched is a held filter whose owners have changed or ask for it again.
@@ -33,6 +38,7 @@ type touched struct {
 type fetch struct {
 	sub     *subscription
 	filters []string
+	had     []string // what it covered already
 }
 
 func (r *request) touch(h *heldFilter, slot int) *touched {
@@ -59,14 +65,14 @@ func (r *request) subscribe(h *heldFilter, slot int, retain uint8) {
 // fetchNew asks for the retained messages of what sub covers and had not covered before, unless they come
 // by its fresh pieces.
 func (r *request) fetchNew(sub *subscription, before []string, fresh map[string]bool) {
-	if sub.RetainHandling == retainNever || sub.group != "" || slices.Contains(before, sub.rest) {
-		return // unwanted; there are none [MQTT-4.8.2]; the client has them
+	if sub.RetainHandling == retainNever || sub.group != "" || sub.over {
+		return // unwanted; there are none [MQTT-4.8.2]; not known
 	}
-	f := fetch{sub: sub}
+	f := fetch{sub: sub, had: before}
 	had := setOf(before)
 	for _, filter := range sub.covers {
 		covers := func(outer string) bool { return frames.Covers(outer, filter) }
-		if had[filter] || fresh[filter] || filter == sub.rest || slices.ContainsFunc(before, covers) {
+		if had[filter] || fresh[filter] || slices.ContainsFunc(before, covers) {
 			continue
 		}
 		if slices.ContainsFunc(sub.pieces, func(piece string) bool { return fresh[piece] && covers(piece) }) {
@@ -76,6 +82,7 @@ func (r *request) fetchNew(sub *subscription, before []string, fresh map[string]
 	}
 	if len(f.filters) > 0 {
 		r.fetches = append(r.fetches, f)
+		r.again = true
 	}
 }
 
@@ -94,7 +101,7 @@ type entry struct {
 
 // plan turns r into packets: what is left for good first, then what is new, then what something new has
 // taken the place of, so that no message is lost in between. b.mu is held.
-func (b *subscriptions) plan(r *request, v frames.Version, identifiers bool) []outgoing {
+func (b *subscriptions) plan(r *request) []outgoing {
 	var left, replaced []entry
 	var subscribes []outgoing // by Subscription Identifier, of which a packet has but one
 	join := func(id uint32, e entry) {
@@ -106,22 +113,25 @@ func (b *subscriptions) plan(r *request, v frames.Version, identifiers bool) []o
 		subscribes[i].entries = append(subscribes[i].entries, e)
 	}
 	for _, f := range r.fetches {
-		// The filter of another subscription is not to be unsubscribed after.
-		f.filters = slices.DeleteFunc(f.filters, func(filter string) bool {
-			h := b.held[filter]
-			if h != nil {
-				r.subscribe(h, -1, retainAlways)
-			}
-			return h != nil
-		})
-		h := &heldFilter{owners: []*subscription{f.sub}, fetch: true}
-		if identifiers && len(f.filters) > 0 {
-			h.id = b.newAlias(h)
+		// A filter that is held is asked for once more after it, as it is to be; others are unsubscribed.
+		held, others := &heldFilter{live: true}, &heldFilter{}
+		for _, h := range []*heldFilter{held, others} {
+			h.owners, h.had, h.fetch = []*subscription{f.sub}, f.had, true
 		}
 		for _, filter := range f.filters {
-			h.waiting++
+			h := others
+			if known := b.held[filter]; known == nil {
+				replaced = append(replaced, entry{options: frames.Subscription{TopicFilter: filter}, held: others})
+			} else if h = held; r.identifiers {
+				r.subscribe(known, -1, retainNever)
+			} else {
+				r.subscribe(known, -1, retainAlways)
+				continue
+			}
+			if h.waiting++; h.waiting == 1 && r.identifiers {
+				h.id = b.newAlias(h)
+			}
 			join(h.id, entry{options: frames.Subscription{TopicFilter: filter, QoS: f.sub.QoS}, held: h})
-			replaced = append(replaced, entry{options: frames.Subscription{TopicFilter: filter}, held: h})
 		}
 	}
 	var fresh filterIndex // of the new filters; any of those that overlap will do
@@ -132,7 +142,7 @@ func (b *subscriptions) plan(r *request, v frames.Version, identifiers bool) []o
 		}
 		options, id := h.options(), b.identifierOf(h)
 		options.RetainHandling = t.retain
-		if !t.subscribe && !h.differs(options, id, v) {
+		if !t.subscribe && !h.differs(options, id, r.version) {
 			continue
 		}
 		if h.sent.TopicFilter == "" {
@@ -160,6 +170,12 @@ func (b *subscriptions) plan(r *request, v frames.Version, identifiers bool) []o
 		}
 	}
 	left = append(left, r.unknown...)
+	if r.again && !r.identifiers {
+		if len(replaced) == 0 { // the answer to a packet is needed that comes after all
+			replaced = append(replaced, entry{options: frames.Subscription{TopicFilter: topicNone}, held: &heldFilter{}})
+		}
+		b.hush(r.had, replaced[len(replaced)-1].held)
+	}
 
 	var all []outgoing
 	if len(left) > 0 {

@@ -20,6 +20,7 @@ func (s *session) narrow(sub *subscription, access *policy.Access) narrowed {
 	}
 	covers, complete := access.Narrow(sub.rest, s.server.options.NarrowMax)
 	if !complete {
+		whole.over = true
 		return whole // cut at delivery
 	}
 	// A filter that is longer than any topic has none to match.
@@ -35,10 +36,11 @@ func (s *session) narrow(sub *subscription, access *policy.Access) narrowed {
 	for _, piece := range n.pieces {
 		weight += weigh(piece)
 		if len(piece) > min(frames.MaxStringBytes, s.brokerMaximum-packetOverhead-3) {
-			return whole
+			whole.over = true
 		}
 	}
-	if !s.subs.bears(sub, weight) {
+	if whole.over || !s.subs.bears(sub, weight) {
+		whole.over = true
 		return whole
 	}
 	return n
@@ -108,7 +110,7 @@ func (s *session) review() {
 		results[i] = s.narrow(sub, access)
 	}
 
-	var r request
+	r := request{version: s.version, identifiers: s.identifiers()}
 	var changed []coverage
 	b.mu.Lock()
 	for i, sub := range subs {
@@ -124,7 +126,7 @@ func (s *session) review() {
 		}
 		b.assign(sub, n, &r, -1, onlyChanges)
 	}
-	all := b.plan(&r, s.version, s.identifiers())
+	all := b.plan(&r)
 	b.mu.Unlock()
 
 	if len(all) > 0 {

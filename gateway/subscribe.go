@@ -55,7 +55,7 @@ func (s *session) subscribeUp(p frames.Packet) error {
 
 	id, _ := subscribe.Properties.Uint(frames.PropSubscriptionIdentifier)
 	e := newExchange(frames.TypeSuback, subscribe.PacketID, len(subscribe.Filters))
-	var r request
+	r := request{version: s.version, identifiers: s.identifiers()}
 	var covers []coverage
 	for i, asked := range subscribe.Filters {
 		if reason := s.judgeFilter(asked); reason != frames.Success {
@@ -71,6 +71,7 @@ func (s *session) subscribeUp(p frames.Packet) error {
 		e.qos[i] = asked.QoS
 		n := s.narrow(sub, s.access())
 		s.subs.mu.Lock()
+		s.subs.hush(nil, nil)
 		s.subs.assign(sub, n, &r, i, askAgain)
 		if len(n.pieces) == 0 {
 			e.settle(i, frames.ReasonCode(asked.QoS))
@@ -84,7 +85,7 @@ func (s *session) subscribeUp(p frames.Packet) error {
 		return err
 	}
 	s.subs.mu.Lock()
-	all := s.subs.plan(&r, s.version, s.identifiers())
+	all := s.subs.plan(&r)
 	s.subs.mu.Unlock()
 	e.relay = len(all) == 1 && all[0].kind == frames.TypeSubscribe && all[0].id == id && len(all[0].entries) == len(subscribe.Filters)
 	for i := 0; e.relay && i < len(subscribe.Filters); i++ {
@@ -107,7 +108,7 @@ func (s *session) unsubscribeUp(p frames.Packet) error {
 	defer s.remember()
 
 	e := newExchange(frames.TypeUnsuback, unsubscribe.PacketID, len(unsubscribe.TopicFilters))
-	var r request
+	r := request{version: s.version, identifiers: s.identifiers()}
 	s.subs.mu.Lock()
 	for i, filter := range unsubscribe.TopicFilters {
 		sub := s.subs.asked[filter]
@@ -122,7 +123,7 @@ func (s *session) unsubscribeUp(p frames.Packet) error {
 			r.unknown = append(r.unknown, entry{options: frames.Subscription{TopicFilter: filter}, slots: []int{i}})
 		}
 	}
-	all := s.subs.plan(&r, s.version, s.identifiers())
+	all := s.subs.plan(&r)
 	s.subs.mu.Unlock()
 
 	e.relay = len(all) == 1 && len(all[0].entries) == len(unsubscribe.TopicFilters)

@@ -1,6 +1,10 @@
 package gateway
 
-import "topicgate/frames"
+import (
+	"slices"
+
+	"topicgate/frames"
+)
 
 // Subscription Identifiers of the gateway's own stand for a held filter that several subscriptions share, and
 // for one that only fetches retained messages. The client never sees them.
@@ -69,34 +73,32 @@ func (s *session) identifiers() bool { return s.version == frames.V5 && !s.subs.
 func (b *subscriptions) rewritesIDs() bool { return b.rewritten.Load() }
 
 // rewriteIDs replaces identifiers of the gateway's own by those that they stand for [MQTT-3.3.4-4]. again
-// means that the message came, by a filter that is there for retained messages only, once more.
-func (b *subscriptions) rewriteIDs(publish *frames.Publish) (changed, again bool) {
+// means that the message came for a filter of the gateway's making, and is none that the client lacks.
+func (b *subscriptions) rewriteIDs(publish *frames.Publish, topicName []byte) (changed, again bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	again = !publish.Retain
-	ids := false
-	for p := range publish.Properties.All() {
-		if p.ID != frames.PropSubscriptionIdentifier {
-			continue
-		}
-		h := b.aliases[p.Uint()]
-		ids, changed = true, changed || h != nil
-		again = again && h != nil && h.fetch
-	}
-	if !changed {
-		return false, false
-	}
-	if again && ids {
+	if publish.Retain && slices.ContainsFunc(b.quiet, func(filter string) bool { return frames.Match(filter, topicName) }) {
 		return false, true
+	}
+	again = true
+	for p := range publish.Properties.All() {
+		if p.ID == frames.PropSubscriptionIdentifier {
+			h := b.aliases[p.Uint()]
+			changed = changed || h != nil
+			again = again && h != nil && h.superfluous(publish, topicName)
+		}
+	}
+	if !changed || again {
+		return false, changed && again
 	}
 	var properties frames.Properties
 	for p := range publish.Properties.All() {
 		h := b.aliases[p.Uint()]
-		if p.ID != frames.PropSubscriptionIdentifier || h == nil {
+		switch {
+		case p.ID != frames.PropSubscriptionIdentifier || h == nil:
 			properties = append(properties, p.Encoded...)
 			continue
-		}
-		if h.fetch && !publish.Retain {
+		case h.superfluous(publish, topicName):
 			continue
 		}
 		for _, o := range h.owners {
@@ -107,4 +109,18 @@ func (b *subscriptions) rewriteIDs(publish *frames.Publish) (changed, again bool
 	}
 	publish.Properties = properties
 	return true, false
+}
+
+// superfluous reports whether h brings this message though it is not wanted of it.
+func (h *heldFilter) superfluous(publish *frames.Publish, topicName []byte) bool {
+	return h.fetch && (!publish.Retain && !h.live || publish.Retain &&
+		slices.ContainsFunc(h.had, func(filter string) bool { return frames.Match(filter, topicName) }))
+}
+
+// hush keeps retained messages that match filters from a client which has had them: without identifiers one
+// cannot tell by which filter they come. It ends when the broker has unsubscribed until, the last word
+// of what would bring them, or the client asks for something itself. b.mu is held.
+func (b *subscriptions) hush(filters []string, until *heldFilter) {
+	b.quiet, b.quieted = filters, until
+	b.rewritten.Store(len(b.aliases) > 0 || len(filters) > 0)
 }

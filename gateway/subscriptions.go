@@ -45,7 +45,10 @@ type subscriptions struct {
 
 	withoutIDs bool // the broker knows no Subscription Identifiers; set before the session begins
 
-	rewritten atomic.Bool   // there are aliases
+	quiet   []string    // where a client without identifiers is not to get retained messages again
+	quieted *heldFilter // until the broker has unsubscribed this
+
+	rewritten atomic.Bool   // there are aliases, or quiet is not empty
 	locals    atomic.Int32  // subscriptions to the gateway's own topics
 	changes   atomic.Uint64 // of what snapshot gives
 }
@@ -63,8 +66,9 @@ type subscription struct {
 
 // narrowed is what of a subscription may be read now.
 type narrowed struct {
-	covers []string // filters without the share group; where they are not known all, the subscription's
+	covers []string // filters without the share group; the subscription's, when they are too many
 	pieces []string // how they are held upstream: no topic is matched by two
+	over   bool     // they are too many
 }
 
 // heldFilter is a subscription that the broker has, or is getting.
@@ -76,6 +80,8 @@ type heldFilter struct {
 	waiting int                 // SUBSCRIBEs that are not answered
 	granted bool                // one was
 	fetch   bool                // not held: there for a moment, for retained messages
+	live    bool                // which is the moment before the same filter is held
+	had     []string            // where the client has them already
 }
 
 func (b *subscriptions) init() {
@@ -176,11 +182,13 @@ func (b *subscriptions) assign(sub *subscription, n narrowed, r *request, slot i
 		}
 		if _, overlaps := old.overlapping(strings.TrimPrefix(piece, sub.group)); overlaps && !again {
 			retain = retainNever
+			r.again = true
 		}
-		fresh[strings.TrimPrefix(piece, sub.group)] = retain != retainNever
+		fresh[strings.TrimPrefix(piece, sub.group)] = retain != retainNever || r.version != frames.V5 // which has no Retain Handling
 		r.subscribe(h, slot, retain)
 	}
 	if !again {
+		r.had = append(r.had, before.covers...)
 		r.fetchNew(sub, before.covers, fresh)
 	}
 }
