@@ -21,6 +21,15 @@ test: ## all tests, with the race detector and beside real servers; installs wha
 	integration/servers.sh gcc mosquitto redis chromium node page
 	TEST_SERVERS=required $(GO) test -race -timeout 9m ./...
 
+ROUNDS ?= 5
+ONLY ?=
+RESULTS ?= $(if $(ONLY),,integration/bench)
+
+bench: build ## what the gateway costs beside a plain pipe, nginx and the broker's own listener (about an hour; ROUNDS=1 ONLY=throughput for a look)
+	integration/servers.sh mosquitto redis nginx
+	$(GO) build -o bin/ ./integration/bench
+	bin/bench -gateway bin/topicgate -rounds $(ROUNDS) -only "$(ONLY)" -results "$(RESULTS)"
+
 demo: build ## a chat on this machine: broker, Redis, login, gateway and page; Ctrl-C takes it all down
 	integration/servers.sh mosquitto redis page
 	bin/topicgate-demo

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -38,8 +40,10 @@ const (
 	commands   = "commands"
 )
 
+func newBook() *book { return &book{Loads: map[string]*page{}} }
+
 func openBook(path string) (*book, error) {
-	b := &book{Loads: map[string]*page{}}
+	b := newBook()
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return b, nil

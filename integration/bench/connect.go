@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -26,14 +28,11 @@ func (b *bench) connects(ctx context.Context) error {
 	} {
 		page := b.turn(l.name)
 		for r := range b.rounds {
+			users, err := b.crewFrom(ctx, 0, l.clients) // fresh tokens
+			if err != nil {
+				return err
+			}
 			for k := range names {
-				users, err := b.issuer.users(0, l.clients) // fresh tokens
-				if err != nil {
-					return err
-				}
-				if err := b.enroll(ctx, users, 0); err != nil {
-					return err
-				}
 				t, err := b.target(ctx, names[(k+r)%len(names)])
 				if err != nil {
 					return err

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command bench asks one question: what does the gateway cost, beside doing nothing at all?
 //
 // It is its own load generator. Each load (a file each: pairs.go, fan.go, connect.go, idle.go, ...) is played through several
@@ -15,6 +17,9 @@
 // messages on their way, so that the broker never has a reason to drop one; every message carries its number,
 // and what is lost, delivered twice or out of order is counted.
 //
+// `make bench ONLY=rate,latency ROUNDS=1` plays a part, and keeps nothing unless RESULTS names a directory. The program itself takes -targets to leave
+// some out, and -profile to keep a profile of each load by perf(1), which sees kernel and program alike.
+//
 // CPU time is that of a target's own processes by the kernel's account, divided by the messages delivered meanwhile. Everything happens
-// on loopback, on free ports and in a temporary directory, and is bounded in time. Nothing of ours is imported but the wire codec.
+// on loopback, on free ports and in a temporary directory, and is bounded in time. Linux only: it is the kernel that accounts. Nothing of ours is imported but the wire codec.
 package main

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -20,7 +22,7 @@ var idleSessions = []int{2000, 9000}
 // measurement has a process of its own, once: memory does not scatter.
 func (b *bench) idle(ctx context.Context) error {
 	names := b.chosenOf([]string{"pipe", "nginx", "topicgate", "topicgate-tls"})
-	users, err := b.crew(ctx, idleSessions[len(idleSessions)-1])
+	users, err := b.crewFrom(ctx, 0, idleSessions[len(idleSessions)-1])
 	if err != nil {
 		return err
 	}
@@ -41,13 +43,13 @@ func (b *bench) idle(ctx context.Context) error {
 	return nil
 }
 
-// crew returns n users who are in rooms of their own.
-func (b *bench) crew(ctx context.Context, n int) ([]user, error) {
-	users, err := b.issuer.users(0, n)
+// crewFrom returns n users, numbered from first on, who are in rooms of their own.
+func (b *bench) crewFrom(ctx context.Context, first, n int) ([]user, error) {
+	users, err := b.issuer.users(first, n)
 	if err != nil {
 		return nil, err
 	}
-	return users, b.enroll(ctx, users, 0)
+	return users, b.enroll(ctx, users, first)
 }
 
 // fresh returns a target in a process that has done nothing yet.
@@ -63,7 +65,7 @@ func (b *bench) rest(ctx context.Context, page *page, t *target, users []user) e
 	if err != nil {
 		return err
 	}
-	clients, err := b.sleepers(t, users)
+	clients, err := b.sleepers(t, users, 0)
 	defer hangUp(clients)
 	if err != nil {
 		return err
@@ -81,17 +83,17 @@ func (b *bench) rest(ctx context.Context, page *page, t *target, users []user) e
 	return nil
 }
 
-// sleepers opens a session for each user that has subscribed and has sent itself a message, in a room of its own.
-func (b *bench) sleepers(t *target, users []user) ([]*client, error) {
+// sleepers opens a session for each user, numbered from first on, that has subscribed and has sent itself a message, in a room of its own.
+func (b *bench) sleepers(t *target, users []user, first int) ([]*client, error) {
 	return open(len(users), 32, func(n int) (*client, error) {
-		c, err := connect(t, frames.V311, users[n], fmt.Sprintf("sleeper-%d", n))
+		c, err := connect(t, frames.V311, users[n], fmt.Sprintf("sleeper-%d", first+n))
 		if err != nil {
 			return nil, err
 		}
-		if err := c.subscribe(0, roomFilter(n)); err != nil {
+		if err := c.subscribe(0, roomFilter(first+n)); err != nil {
 			return c, err
 		}
-		if err := c.send(newLetter(frames.V311, roomTopic(room(n, 0), n), 0, 64).packet); err != nil {
+		if err := c.send(newLetter(frames.V311, roomTopic(room(first+n, 0), first+n), 0, 64).packet); err != nil {
 			return c, err
 		}
 		if err := c.SetDeadline(time.Now().Add(patience)); err != nil {

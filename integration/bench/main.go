@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -24,6 +26,9 @@ func main() {
 	exit(run(ctx))
 }
 
+// longest bounds a run of all rounds on a slow machine.
+const longest = 2 * time.Hour
+
 func exit(err error) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -40,6 +45,7 @@ func run(ctx context.Context) (err error) {
 	results := flag.String("results", "", "directory of results.json, results.md and results.svg; empty: only print")
 	targets := flag.String("targets", "", "targets to compare, separated by commas; empty: all")
 	profile := flag.String("profile", "", "directory for a profile by perf(1) of each load through the gateway and the pipe")
+	render := flag.Bool("render", false, "measure nothing, only write again what was measured")
 	flag.Parse()
 	if flag.NArg() > 0 || *rounds < 1 {
 		flag.Usage()
@@ -56,8 +62,14 @@ func run(ctx context.Context) (err error) {
 	if *targets != "" {
 		b.only = strings.Split(*targets, ",")
 	}
-	if b.book, err = openBook(filepath.Join(*results, "results.json")); err != nil {
-		return err
+	b.book = newBook()
+	if *results != "" { // what is not measured now stays
+		if b.book, err = openBook(filepath.Join(*results, "results.json")); err != nil {
+			return err
+		}
+	}
+	if *render {
+		return b.publish(*results)
 	}
 	dir, err := os.MkdirTemp("", "topicgate-bench-")
 	if err != nil {
@@ -69,16 +81,19 @@ func run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, longest, fmt.Errorf("not done after %v", longest))
+	defer cancel()
 	for _, s := range wanted {
 		if err := s.run(b, ctx); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 		if *results != "" {
-			if err := b.save(filepath.Join(*results, "results.json")); err != nil {
+			if err := b.publish(*results); err != nil {
 				return err
 			}
 		}
 	}
+	fmt.Fprintf(b.out, "\n%s", b.promises())
 	return nil
 }
 

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -43,6 +45,7 @@ type load struct {
 	bytes   int           // of a payload
 	groups  int           // publishers
 	readers int           // of each publisher
+	filters int           // that readers subscribe to besides, which nothing matches
 	window  uint64        // of each publisher
 	rate    float64       // messages a second published in all; 0: as fast as the window lets them
 	warmUp  time.Duration // not measured
@@ -79,6 +82,11 @@ func (w *world) gather(t *target, l load, users []user) (*crowd, error) {
 				return c, err
 			}
 			g.readers = append(g.readers, &reader{client: conn, group: g})
+			for k := range l.filters {
+				if err := conn.subscribe(0, fmt.Sprintf("chat/room/%s/silence-%d", commonRoom, k)); err != nil {
+					return c, err
+				}
+			}
 			if err := conn.subscribe(l.qos, roomFilter(n)); err != nil {
 				return c, err
 			}
@@ -109,17 +117,9 @@ func (c *crowd) fail(err error) {
 func (c *crowd) listen() {
 	for _, g := range c.groups {
 		for _, r := range g.readers {
-			c.running.Go(func() {
-				if err := r.run(c); err != nil {
-					c.fail(fmt.Errorf("reader: %w", err))
-				}
-			})
+			c.running.Go(func() { c.fail(fmt.Errorf("reader: %w", r.run(c))) })
 		}
-		c.running.Go(func() {
-			if err := g.readAcks(); err != nil {
-				c.fail(fmt.Errorf("publisher reads: %w", err))
-			}
-		})
+		c.running.Go(func() { c.fail(fmt.Errorf("publisher reads: %w", g.readAcks())) })
 	}
 }
 
@@ -137,7 +137,7 @@ func (c *crowd) close() {
 	c.running.Wait()
 }
 
-// run counts what arrives, chunk by chunk.
+// run counts what arrives, chunk by chunk, until the connection ends.
 func (r *reader) run(c *crowd) error {
 	ack := []byte{byte(frames.TypePuback) << 4, 2, 0, 0}
 	for {
@@ -189,7 +189,7 @@ func (g *group) stir() {
 	}
 }
 
-// readAcks counts the broker's acknowledgements.
+// readAcks counts the broker's acknowledgements until the connection ends.
 func (g *group) readAcks() error {
 	for {
 		if err := g.publisher.fill(); err != nil {

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -69,9 +71,17 @@ func rulesIn(policy string) (n int) {
 	return n
 }
 
-// policyOf returns chatPolicy with more rules, until there are n.
+// policyOf returns the first n rules of chatPolicy, or all of them after as many more as it takes to have n.
 func policyOf(n int) string {
 	var more strings.Builder
+	if n < rulesIn(chatPolicy) {
+		for line := range strings.Lines(chatPolicy) {
+			more.WriteString(line)
+			if rulesIn(more.String()) == n {
+				return more.String()
+			}
+		}
+	}
 	for k := rulesIn(chatPolicy); k < n; k++ {
 		switch k % 4 {
 		case 0:

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -23,6 +25,8 @@ var suites = []suite{
 	{"latency", (*bench).latency},
 	{"connect", (*bench).connects},
 	{"idle", (*bench).idle},
+	{"growth", (*bench).growth},
+	{"changes", (*bench).changes},
 }
 
 // bench is one run of it.

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 // tally accounts for a numbered stream of messages: 0, 1, 2, ...

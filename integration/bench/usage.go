@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -32,29 +34,6 @@ func cpuTimes(pids []int) (sum time.Duration, err error) {
 		sum += t
 	}
 	return sum, nil
-}
-
-// ticks returns utime+stime of the text of /proc/PID/stat [proc(5)], in ticks of 10 ms.
-func ticks(stat string) (int64, error) {
-	_, rest, ok := cutLast(stat, ") ") // a program's name may hold anything
-	fields := strings.Fields(rest)
-	if !ok || len(fields) < 13 {
-		return 0, fmt.Errorf("not a stat of /proc: %q", stat)
-	}
-	user, err := strconv.ParseInt(fields[11], 10, 64)
-	if err != nil {
-		return 0, err
-	}
-	system, err := strconv.ParseInt(fields[12], 10, 64)
-	return user + system, err
-}
-
-func cutLast(s, separator string) (before, after string, found bool) {
-	i := strings.LastIndex(s, separator)
-	if i < 0 {
-		return s, "", false
-	}
-	return s[:i], s[i+len(separator):], true
 }
 
 // residentBytes returns the resident memory of a process.

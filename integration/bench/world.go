@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -9,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -289,19 +290,6 @@ func (w *world) enroll(ctx context.Context, users []user, first int, rooms ...st
 }
 
 func roomsKey(username string) string { return "topicgate:user:" + username + ":rooms" }
-
-// forget removes everything from Redis, and waits until the gateways have noticed.
-func (w *world) forget(ctx context.Context) error {
-	if err := w.redis.FlushAll(ctx).Err(); err != nil {
-		return err
-	}
-	select {
-	case <-time.After(time.Second): // CONTRACT: no change takes longer
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
 
 func port(address string) string {
 	_, p, _ := net.SplitHostPort(address)

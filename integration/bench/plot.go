@@ -1,0 +1,62 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+
+	"github.com/wcharczuk/go-chart/v2"
+	"github.com/wcharczuk/go-chart/v2/drawing"
+)
+
+// plot draws the CPU time a message of nginx and of the gateway for each load, G being 1.
+func (b *book) plot(w io.Writer) error {
+	colors := map[string]drawing.Color{"nginx": drawing.ColorFromHex("b0b8c0"), "topicgate": drawing.ColorFromHex("1f77b4")}
+	top := 1.2
+	var bars []chart.Value
+	for _, l := range []struct{ load, name string }{
+		{loadQoS0, "QoS 0"}, {loadQoS1, "QoS 1"}, {loadKiB, "1 KiB"}, {loadV5, "MQTT 5"}, {loadFan, "1:100"}, {loadRate, "10,000/s"}, {loadConnect, "connect"},
+	} {
+		for _, target := range []string{"nginx", "topicgate"} {
+			ratio := b.ratio(l.load, target, "pipe", cpuMicros)
+			if math.IsNaN(ratio) {
+				continue
+			}
+			top = max(top, ratio*1.1)
+			label := l.name
+			if target == "nginx" {
+				label = "nginx " + label
+			}
+			bars = append(bars, chart.Value{Label: label, Value: ratio, Style: chart.Style{FillColor: colors[target], StrokeColor: colors[target]}})
+		}
+	}
+	if len(bars) == 0 {
+		return errors.New("nothing to plot was measured")
+	}
+	c := chart.BarChart{
+		Title:      "CPU time a message (blue: topicgate, grey: nginx), a plain pipe being 1",
+		TitleStyle: chart.Style{FontSize: 13},
+		Width:      1000, Height: 380, BarWidth: 44, BarSpacing: 20,
+		Background:   chart.Style{Padding: chart.Box{Top: 50, Left: 20, Right: 20, Bottom: 20}},
+		XAxis:        chart.Style{FontSize: 8},
+		YAxis:        chart.YAxis{Range: &chart.ContinuousRange{Min: 0, Max: top}, ValueFormatter: func(v any) string { return fmt.Sprintf("%.1f", v) }},
+		UseBaseValue: true,
+		Bars:         bars,
+	}
+	c.Elements = []chart.Renderable{func(r chart.Renderer, box chart.Box, _ chart.Style) {
+		y := box.Bottom - int(float64(box.Height())/top)
+		r.SetStrokeColor(drawing.ColorBlack)
+		r.SetStrokeWidth(1)
+		r.SetStrokeDashArray([]float64{6, 4})
+		r.MoveTo(box.Left, y)
+		r.LineTo(box.Right, y)
+		r.Stroke()
+		r.SetFontColor(drawing.ColorBlack)
+		r.SetFontSize(9)
+		r.Text("G", box.Left+4, y-4)
+	}}
+	return c.Render(chart.SVG, w)
+}
