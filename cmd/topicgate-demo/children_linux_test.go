@@ -2,11 +2,13 @@ package main
 
 import (
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // TestChildrenFollowTheirParent kills a process that has a child, without a chance to clean up. The child
@@ -32,5 +34,45 @@ func TestChildrenFollowTheirParent(t *testing.T) {
 	_ = parent.Wait()
 	if _, err := io.ReadAll(held); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestMosquittoFollowsItsParent does the same with a program that may change its user, which is when Linux
+// forgets about the parent.
+func TestMosquittoFollowsItsParent(t *testing.T) {
+	given, err := findPrograms(programs{topicgate: os.Args[0]})
+	if err != nil {
+		missing(t, err.Error())
+	}
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	parent := exec.Command(os.Args[0])
+	parent.Env = append(os.Environ(), asStarter+"="+given.mosquitto+":"+port+":"+t.TempDir())
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	address := net.JoinHostPort(loopback, port)
+	answers := func() bool { return answersTCP(address)(t.Context()) == nil }
+	eventually(t, "mosquitto answers", answers)
+	if err := parent.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = parent.Wait()
+	eventually(t, "mosquitto is gone", func() bool { return !answers() })
+}
+
+// eventually looks until what is so.
+func eventually(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	look := time.NewTicker(readyPoll)
+	defer look.Stop()
+	for deadline := time.After(patience); !so(); {
+		select {
+		case <-look.C:
+		case <-deadline:
+			t.Fatalf("waited in vain: %s", what)
+		}
 	}
 }

@@ -22,6 +22,7 @@ import (
 const (
 	asGateway = "DEMO_TEST_GATEWAY" // "serve": answers /readyz; anything else: says that and fails
 	asParent  = "DEMO_TEST_PARENT"  // starts a child that holds this pipe open
+	asStarter = "DEMO_TEST_STARTER" // starts a mosquitto: its path, port and folder, with colons between them
 )
 
 const patience = 30 * time.Second // for what takes a moment; only a failing test gets there
@@ -31,6 +32,12 @@ func TestMain(m *testing.M) {
 	case os.Getenv(asParent) != "":
 		_, err := startChild("child", "/bin/sh", []string{"-c", "exec sleep 600 >" + os.Getenv(asParent)}, nil, "/", nil)
 		if err != nil {
+			panic(err)
+		}
+		select {}
+	case os.Getenv(asStarter) != "":
+		broker := strings.SplitN(os.Getenv(asStarter), ":", 3)
+		if _, err := startMosquitto(broker[0], broker[1], broker[2], nil); err != nil {
 			panic(err)
 		}
 		select {}

@@ -76,6 +76,10 @@ func freePort() (string, error) {
 func startMosquitto(path, port, dir string, log io.Writer) (*child, error) {
 	conf := filepath.Join(dir, "mosquitto.conf")
 	text := "listener " + port + " " + loopback + "\nallow_anonymous true\npersistence false\nlog_dest stderr\n"
+	if os.Getuid() == 0 {
+		// Else it would become another user, and who does that forgets whose death is to end it (prctl(2), PR_SET_PDEATHSIG).
+		text += "user root\n"
+	}
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
