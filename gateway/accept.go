@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gorilla/websocket"
 )
@@ -67,6 +68,7 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request) {
 	}
 	if !session.adopt(ws) || !s.register(session) {
 		s.open.Add(-1)
+		_ = ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseServiceRestart, ""), time.Now().Add(lingerTimeout))
 		_ = ws.Close()
 		return
 	}

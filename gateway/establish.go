@@ -124,6 +124,9 @@ func (s *session) startWakeUp(ctx context.Context, connect *frames.Connect) func
 // readConnect reads the first packet, which must be CONNECT [MQTT-3.1.0-1].
 func (s *session) readConnect() (*frames.Connect, error) {
 	_ = s.clientSocket.SetReadDeadline(time.Now().Add(s.server.options.ConnectTimeout))
+	if err := s.cause(); err != nil {
+		return nil, err // whose deadline is gone now
+	}
 	limit := min(s.server.options.MaxPacketBytes, maxConnectBytes)
 	for {
 		p, ok, err := s.up.inbox.Next(frames.V311, limit)

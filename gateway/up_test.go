@@ -282,6 +282,18 @@ func TestTheGatewayKeepsABrokerAwakeThatHearsNothing(t *testing.T) {
 			c.reply("d0 00") // which the client has not asked for
 		}
 		c.nothingUp()
+
+		sleep(40)
+		subscribe := frames.Subscribe{PacketID: 9, Filters: []frames.Subscription{{TopicFilter: "secret/#"}}}
+		c.send(subscribe.Append(nil, v))
+		c.passes("c0 00")
+		if v == frames.V5 {
+			c.hears("90 04 00 09 00 87")
+		} else {
+			c.hears("90 03 00 09 80")
+		}
+		c.reply("d0 00")
+		c.nothingUp()
 	})
 }
 
