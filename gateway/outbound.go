@@ -17,27 +17,23 @@ var batchPool = sync.Pool{New: func() any { b := make([]byte, 0, batchBytes); re
 // while the peer does not read, until the write timeout, and everybody who adds waits with it:
 // that is the back-pressure.
 //
-// Packets that lie side by side in the reader's buffer and are forwarded unchanged are not copied
-// at all: run is a view of them. The reader calls settle before it moves its buffer.
+// A packet that is forwarded unchanged is not copied until another one follows it or the reader, by
+// settle, announces that its buffer moves: run is a view of it. So one that is alone, or long, never is.
 type outbound struct {
 	write func([]byte) error // one write of whole packets to the peer
 
 	mu     sync.Mutex
-	run    []byte  // forwarded packets in the reader's buffer; after those in batch
+	run    []byte  // a forwarded packet in the reader's buffer; after those in batch
 	batch  *[]byte // from batchPool; nil: empty
 	err    error   // of the first write that failed; nothing is written after it
 	closed bool    // no more packets: the farewell has been said
 }
 
-// forward adds raw, whole packets that stay valid until settle or flush.
+// forward adds raw, a whole packet that stays valid until settle or flush.
 func (o *outbound) forward(raw []byte) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if n := len(o.run); n > 0 {
-		if n+len(raw) <= cap(o.run) && &o.run[:n+1][n] == &raw[0] && n < batchBytes {
-			o.run = o.run[:n+len(raw)]
-			return nil
-		}
+	if len(o.run) > 0 {
 		if err := o.settleLocked(); err != nil {
 			return err
 		}
