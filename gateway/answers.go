@@ -52,8 +52,8 @@ func (s *session) answerDown(p frames.Packet, id uint16, codes []frames.ReasonCo
 	for i, entry := range answered.entries {
 		if t == frames.TypeSuback {
 			b.answer(entry.held, code(i))
-		} else if entry.held != nil && entry.held == b.quieted {
-			b.hush(nil, nil)
+		} else {
+			b.unhush(func(q quiet) bool { return q.until == entry.held })
 		}
 	}
 	e := answered.exchange

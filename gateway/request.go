@@ -29,9 +29,10 @@ type request struct {
 // touched is a held filter whose owners have changed or ask for it again.
 type touched struct {
 	held      *heldFilter
-	slots     []int // of the client's packet that hang on the broker's answer
-	subscribe bool  // even if nothing changes
-	retain    uint8 // Retain Handling; the most generous of those that want it
+	before    []*subscription // its owners
+	slots     []int           // of the client's packet that hang on the broker's answer
+	subscribe bool            // even if nothing changes
+	retain    uint8           // Retain Handling; the most generous of those that want it
 }
 
 // fetch asks for retained messages in what a subscription came to cover without new pieces.
@@ -47,7 +48,7 @@ func (r *request) touch(h *heldFilter, slot int) *touched {
 		if r.byHeld == nil {
 			r.byHeld = map[*heldFilter]*touched{}
 		}
-		t = &touched{held: h, retain: retainNever}
+		t = &touched{held: h, before: slices.Clone(h.owners), retain: retainNever}
 		r.byHeld[h] = t
 		r.touched = append(r.touched, t)
 	}
@@ -158,6 +159,7 @@ func (b *subscriptions) plan(r *request) []outgoing {
 			continue
 		}
 		b.release(t.held)
+		t.held.former = t.before
 		if t.held.sent.TopicFilter == "" {
 			continue
 		}
@@ -198,7 +200,7 @@ func (h *heldFilter) differs(options frames.Subscription, id uint32, v frames.Ve
 	return options != h.sent || id != h.id
 }
 
-// part is one packet to the broker. Its answer goes into slots of the exchange.
+// part is one packet to the broker. Its answer goes into slots of the exchange, if it is of its kind.
 type part struct {
 	answer   frames.Type
 	exchange *exchange // nil: the gateway's own affair
@@ -216,7 +218,7 @@ func (s *session) send(all []outgoing, e *exchange, properties frames.Properties
 	for _, o := range all {
 		for entries := range chunks(o.entries, min(maxSubscribeBytes, s.brokerMaximum)-len(properties)-packetOverhead) {
 			p := packet{outgoing: outgoing{kind: o.kind, id: o.id, entries: entries}}
-			if e != nil && slices.ContainsFunc(entries, func(entry entry) bool { return len(entry.slots) > 0 }) {
+			if e != nil && o.kind+1 == e.answer && slices.ContainsFunc(entries, func(entry entry) bool { return len(entry.slots) > 0 }) {
 				p.exchange = e
 				e.parts++ // before the first answer can come
 			}

@@ -77,7 +77,7 @@ func (b *subscriptions) rewritesIDs() bool { return b.rewritten.Load() }
 func (b *subscriptions) rewriteIDs(publish *frames.Publish, topicName []byte) (changed, again bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if publish.Retain && slices.ContainsFunc(b.quiet, func(filter string) bool { return frames.Match(filter, topicName) }) {
+	if publish.Retain && slices.ContainsFunc(b.quiet, func(q quiet) bool { return matchesOne(q.filters, topicName) }) {
 		return false, true
 	}
 	again = true
@@ -101,8 +101,12 @@ func (b *subscriptions) rewriteIDs(publish *frames.Publish, topicName []byte) (c
 		case h.superfluous(publish, topicName):
 			continue
 		}
-		for _, o := range h.owners {
-			if o.id != 0 {
+		owners := h.owners
+		if len(owners) == 0 {
+			owners = h.former
+		}
+		for _, o := range owners {
+			if o.id != 0 && b.asked[o.TopicFilter] == o {
 				properties = properties.AppendUint(frames.PropSubscriptionIdentifier, o.id)
 			}
 		}
@@ -113,14 +117,30 @@ func (b *subscriptions) rewriteIDs(publish *frames.Publish, topicName []byte) (c
 
 // superfluous reports whether h brings this message though it is not wanted of it.
 func (h *heldFilter) superfluous(publish *frames.Publish, topicName []byte) bool {
-	return h.fetch && (!publish.Retain && !h.live || publish.Retain &&
-		slices.ContainsFunc(h.had, func(filter string) bool { return frames.Match(filter, topicName) }))
+	return h.fetch && (!publish.Retain && !h.live || publish.Retain && matchesOne(h.had, topicName))
 }
 
-// hush keeps retained messages that match filters from a client which has had them: without identifiers one
-// cannot tell by which filter they come. It ends when the broker has unsubscribed until, the last word
-// of what would bring them, or the client asks for something itself. b.mu is held.
+func matchesOne(filters []string, topicName []byte) bool {
+	return slices.ContainsFunc(filters, func(filter string) bool { return frames.Match(filter, topicName) })
+}
+
+// quiet keeps retained messages that match filters from a client which has had them: without identifiers
+// one cannot tell by which filter they come. It ends when the broker has unsubscribed until, the last
+// word of the review that brings them, or the client asks for something itself.
+type quiet struct {
+	filters []string
+	until   *heldFilter
+}
+
+// hush begins, unhush ends a time of quiet. b.mu is held.
 func (b *subscriptions) hush(filters []string, until *heldFilter) {
-	b.quiet, b.quieted = filters, until
-	b.rewritten.Store(len(b.aliases) > 0 || len(filters) > 0)
+	b.quiet = append(b.quiet, quiet{filters, until})
+	b.rewritten.Store(true)
+}
+
+func (b *subscriptions) unhush(until func(quiet) bool) {
+	if b.quiet != nil {
+		b.quiet = slices.DeleteFunc(b.quiet, until)
+		b.rewritten.Store(len(b.aliases) > 0 || len(b.quiet) > 0)
+	}
 }

@@ -45,8 +45,7 @@ type subscriptions struct {
 
 	withoutIDs bool // the broker knows no Subscription Identifiers; set before the session begins
 
-	quiet   []string    // where a client without identifiers is not to get retained messages again
-	quieted *heldFilter // until the broker has unsubscribed this
+	quiet []quiet // while retained messages may come again to a client without identifiers
 
 	rewritten atomic.Bool   // there are aliases, or quiet is not empty
 	locals    atomic.Int32  // subscriptions to the gateway's own topics
@@ -75,6 +74,7 @@ type narrowed struct {
 type heldFilter struct {
 	filter  string
 	owners  []*subscription
+	former  []*subscription     // before it was unsubscribed: messages may still be under way
 	sent    frames.Subscription // as last asked for; the filter is empty if never
 	id      uint32              // the Subscription Identifier that the broker puts into its messages
 	waiting int                 // SUBSCRIBEs that are not answered
@@ -151,8 +151,8 @@ func (b *subscriptions) assign(sub *subscription, n narrowed, r *request, slot i
 	wanted := setOf(n.pieces)
 	for _, piece := range before.pieces {
 		if h := b.held[piece]; h != nil && !wanted[piece] {
-			h.owners = slices.DeleteFunc(h.owners, func(o *subscription) bool { return o == sub })
 			r.touch(h, slot)
+			h.owners = slices.DeleteFunc(h.owners, func(o *subscription) bool { return o == sub })
 		}
 	}
 	had := setOf(before.pieces)
