@@ -85,7 +85,6 @@ type Options struct {
 	AllowedOrigins []string       // scheme://host[:port]; empty: the request's own host; "*": any
 	TrustedProxies TrustedProxies // whose X-Forwarded-For and PROXY protocol header are believed
 	TLS            *tls.Config    // nil: plain
-	ClientCerts    bool           // a verified client certificate is an identity when there is no token
 
 	// Identity.
 	TokenSources     []TokenSource // in order of precedence

@@ -84,8 +84,9 @@ type session struct {
 	left   atomic.Bool   // the client has sent DISCONNECT, and the broker may have it
 	done   chan struct{} // closed by finish
 	endMu  sync.Mutex
-	endErr error // the first cause
-	dialed bool  // broker is set
+	endErr error              // the first cause
+	abort  context.CancelFunc // of what establish waits for
+	dialed bool               // broker is set
 
 	accepted bool        // the broker did, by its CONNACK
 	begun    atomic.Bool // all that is set up by establish is: the policy store's goroutines may use it
@@ -199,6 +200,9 @@ func (s *session) finish(err error) {
 	}
 	s.endErr = err
 	close(s.done)
+	if s.abort != nil {
+		s.abort()
+	}
 	now := time.Now()
 	_ = s.clientSocket.SetReadDeadline(now) // up returns
 	s.clientSocket.seal(now.Add(lingerTimeout))
@@ -207,6 +211,18 @@ func (s *session) finish(err error) {
 	}
 	s.ids.close()
 	s.subs.close()
+}
+
+// waitFor lets finish abort what establish is about to wait for. The client may take its time from here on;
+// an error means that the session has ended already.
+func (s *session) waitFor(abort context.CancelFunc) error {
+	s.endMu.Lock()
+	defer s.endMu.Unlock()
+	if s.endErr == nil {
+		s.abort = abort
+		_ = s.clientSocket.SetReadDeadline(time.Time{})
+	}
+	return s.endErr
 }
 
 // cause is why the session ended; nil while it has not.
@@ -294,14 +310,6 @@ func (s *session) linger(deadline time.Time) {
 			return
 		}
 		total += n
-	}
-}
-
-func (s *session) disarmExpiry() {
-	s.identityMu.Lock()
-	defer s.identityMu.Unlock()
-	if s.expiry != nil {
-		s.expiry.Stop()
 	}
 }
 

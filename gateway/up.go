@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -307,4 +308,27 @@ func (s *session) clientWriteError(err error) error {
 		return ended(EndClientSlow, nil)
 	}
 	return ended(EndClientLost, err)
+}
+
+// clientReadError says what a failed read from the client means. A deadline that was not set by
+// finish is timeout.
+func (s *session) clientReadError(err error, timeout EndReason) error {
+	var end *endError
+	var closed *websocket.CloseError
+	switch {
+	case errors.As(err, &end):
+		return err
+	case isTimeout(err):
+		return ended(timeout, nil)
+	case errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure:
+		return ended(EndClientLost, fmt.Errorf("WebSocket closed by the client with %d", closed.Code))
+	case errors.Is(err, io.EOF), errors.As(err, &closed), errors.Is(err, io.ErrUnexpectedEOF):
+		return ended(EndClientLost, nil)
+	}
+	return ended(EndClientLost, err)
+}
+
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
 }

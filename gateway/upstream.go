@@ -225,14 +225,13 @@ func (d *dialing) failed(b *broker, result string, err error) {
 	}
 }
 
-// exchangeConnect writes CONNECT and reads CONNACK; what follows it stays in the inbox.
+// exchangeConnect writes CONNECT and reads CONNACK; what follows it stays in the inbox. It is not aborted with
+// ctx: once the broker has the CONNECT, only its CONNACK tells whether there is a Will to be called off.
 func exchangeConnect(ctx context.Context, c *brokerConn, connect []byte, v frames.Version, maxPacketBytes, left int) (frames.Connack, error) {
 	ctx, cancel := share(ctx, left)
 	defer cancel()
 	deadline, _ := ctx.Deadline()
 	_ = c.socket.SetDeadline(deadline)
-	stop := context.AfterFunc(ctx, func() { _ = c.socket.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
 	if _, err := c.conn.Write(connect); err != nil {
 		return frames.Connack{}, fmt.Errorf("write CONNECT: %w", err)
 	}

@@ -105,7 +105,6 @@ func (p *process) gatewayOptions(c config.Config) (gateway.Options, error) {
 		Paths:          c.WSPaths,
 		AllowedOrigins: c.AllowedOrigins,
 		TrustedProxies: gateway.TrustedProxies(c.TrustedProxies),
-		ClientCerts:    c.TLSClientCAFile != "",
 
 		ClientIDTemplate: c.ClientID,
 		UserProperty:     c.UserProperty,
