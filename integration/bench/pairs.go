@@ -63,41 +63,39 @@ type crowd struct {
 	running   sync.WaitGroup
 }
 
-// gather connects a load's clients to a target. Users are those of the world, from 0 on, members of their rooms.
+// gather connects a load's clients to a target, many at once. Users are those of the world, from 0 on, members of their rooms.
 func (w *world) gather(t *target, l load, users []user) (*crowd, error) {
 	c := &crowd{load: l, failed: make(chan error, 1)}
-	next := 0
-	join := func(name string) (*client, error) {
-		u := users[next%len(users)]
-		next++
-		return connect(t, l.version, u, fmt.Sprintf("%s-%d", name, next))
+	each := l.readers + 1 // the readers of a group, then its publisher
+	clients, err := open(l.groups*each, gathering, func(k int) (*client, error) {
+		conn, err := connect(t, l.version, users[k%len(users)], fmt.Sprintf("member-%d", k))
+		if err != nil || k%each == l.readers {
+			return conn, err
+		}
+		for n := range l.filters {
+			if err := conn.subscribe(0, fmt.Sprintf("chat/room/%s/silence-%d", commonRoom, n)); err != nil {
+				return conn, err
+			}
+		}
+		return conn, conn.subscribe(l.qos, roomFilter(k/each))
+	})
+	if err != nil {
+		hangUp(clients)
+		return c, err
 	}
 	for n := range l.groups {
-		g := &group{qos: l.qos, window: l.window, wake: make(chan struct{}, 1)}
-		g.letter = newLetter(l.version, roomTopic(commonRoom, n), l.qos, l.bytes)
-		c.groups = append(c.groups, g)
-		for range l.readers {
-			conn, err := join("reader")
-			if err != nil {
-				return c, err
-			}
+		g := &group{qos: l.qos, window: l.window, wake: make(chan struct{}, 1), letter: newLetter(l.version, roomTopic(commonRoom, n), l.qos, l.bytes)}
+		for _, conn := range clients[n*each : n*each+l.readers] {
 			g.readers = append(g.readers, &reader{client: conn, group: g})
-			for k := range l.filters {
-				if err := conn.subscribe(0, fmt.Sprintf("chat/room/%s/silence-%d", commonRoom, k)); err != nil {
-					return c, err
-				}
-			}
-			if err := conn.subscribe(l.qos, roomFilter(n)); err != nil {
-				return c, err
-			}
 		}
-		var err error
-		if g.publisher, err = join("publisher"); err != nil {
-			return c, err
-		}
+		g.publisher = clients[n*each+l.readers]
+		c.groups = append(c.groups, g)
 	}
 	return c, nil
 }
+
+// gathering is how many clients connect at once.
+const gathering = 32
 
 // commonRoom is the room that all users of a crowd are in, besides rooms of their own.
 const commonRoom = "common"
@@ -127,9 +125,7 @@ func (c *crowd) listen() {
 func (c *crowd) close() {
 	c.closing.Store(true)
 	for _, g := range c.groups {
-		if g.publisher != nil {
-			_ = g.publisher.Close()
-		}
+		_ = g.publisher.Close()
 		for _, r := range g.readers {
 			_ = r.Close()
 		}
