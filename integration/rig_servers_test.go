@@ -57,19 +57,22 @@ type redis struct {
 	*process
 	address string
 	cli     string
+	extra   []string // arguments of the server
+	cluster bool     // redis-cli follows redirections
 }
 
-func startRedis(t testing.TB) *redis {
+// startRedis runs a Redis server; extra arguments follow the usual ones.
+func startRedis(t testing.TB, extra ...string) *redis {
 	t.Helper()
 	path := program(t, "redis-server")
-	r := &redis{address: loopback(freePort(t)), cli: program(t, "redis-cli")}
+	r := &redis{address: loopback(freePort(t)), cli: program(t, "redis-cli"), extra: extra}
 	r.process = start(t, "redis-server", path, r.arguments(t), nil)
 	awaitTCP(t, r.process, r.address)
 	return r
 }
 
 func (r *redis) arguments(t testing.TB) []string {
-	return []string{"--port", r.port(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", t.TempDir()}
+	return append([]string{"--port", r.port(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", t.TempDir()}, r.extra...)
 }
 
 func (r *redis) port() string { return r.address[strings.LastIndex(r.address, ":")+1:] }
@@ -84,12 +87,29 @@ func (r *redis) restart(t testing.TB) {
 // do runs one command through redis-cli and returns its raw answer.
 func (r *redis) do(t testing.TB, command ...string) string {
 	t.Helper()
-	out, err := exec.Command(r.cli, append([]string{"-h", "127.0.0.1", "-p", r.port()}, command...)...).CombinedOutput()
-	answer := strings.TrimSpace(string(out))
-	if err != nil || strings.HasPrefix(answer, "ERR") || strings.HasPrefix(answer, "WRONGTYPE") {
-		t.Fatalf("redis-cli %s: %v: %s", strings.Join(command, " "), err, answer)
+	answer, err := r.try(command...)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return answer
+}
+
+// try is do of what may fail for a while.
+func (r *redis) try(command ...string) (answer string, err error) {
+	args := []string{"-h", "127.0.0.1", "-p", r.port()}
+	if r.cluster {
+		args = append(args, "-c")
+	}
+	out, err := exec.Command(r.cli, append(args, command...)...).CombinedOutput()
+	answer = strings.TrimSpace(string(out))
+	failed := err != nil
+	for _, word := range []string{"ERR", "WRONGTYPE", "READONLY", "CLUSTERDOWN", "NOGOODSLAVE", "INPROG"} { // a word each server error begins with
+		failed = failed || strings.HasPrefix(answer, word)
+	}
+	if failed {
+		return answer, fmt.Errorf("redis-cli %s: %v: %s", strings.Join(command, " "), err, answer)
+	}
+	return answer, nil
 }
 
 // url is the setting TOPICGATE_REDIS_URL.
