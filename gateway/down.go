@@ -31,35 +31,47 @@ func (d *downState) count(p frames.Packet) {
 // brokerAliases bounds the aliases of a broker that uses more than it was allowed to; some do.
 const brokerAliases = 256
 
-// pumpDown reads the broker until it ends the connection or the session ends. What one read brought
-// goes to the client in one WebSocket message.
+// pumpDown reads the broker until it ends the connection or the session ends. What has come goes to the
+// client in one WebSocket message when nothing more is ready.
 func (s *session) pumpDown() error {
-	// A read that returns less than it could has emptied the socket; the packets go out then. A
-	// full one is followed by another at once.
+	s.broker.socket.idle = s.downWaits
 	for {
 		if err := s.handleInbox(); err != nil {
 			return s.downEnded(err)
 		}
-		s.down.counts.flush(s.server.options.Metrics, dirDown)
-		if err := s.client.flush(); err != nil {
+		if err := s.client.settle(); err != nil { // the inbox may move
 			return s.clientWriteError(err)
 		}
-		if err := s.upstream.flush(); err != nil {
-			return s.brokerWriteError(err)
-		}
-		if s.broker.inbox.Len() == 0 {
-			s.broker.inbox.Release()
-		}
 		if err := s.broker.fill(); err != nil {
-			if s.left.Load() { // the broker closes because the client has said goodbye
-				return s.downEnded(ended(EndClientDisconnect, nil))
-			}
-			if err == io.EOF {
-				err = errors.New("connection closed")
-			}
-			return s.downEnded(ended(EndBrokerLost, err))
+			return s.downEnded(s.brokerReadError(err))
 		}
 	}
+}
+
+// downWaits runs when all that the broker sent is read and judged, before the wait for more.
+func (s *session) downWaits() error {
+	s.down.counts.flush(s.server.options.Metrics, dirDown)
+	if err := s.client.flush(); err != nil {
+		return s.clientWriteError(err)
+	}
+	if err := s.upstream.flush(); err != nil {
+		return s.brokerWriteError(err)
+	}
+	return nil
+}
+
+// brokerReadError says what a failed read from the broker means.
+func (s *session) brokerReadError(err error) error {
+	var end *endError
+	switch {
+	case errors.As(err, &end):
+		return err // of downWaits
+	case s.left.Load(): // the broker closes because the client has said goodbye
+		return ended(EndClientDisconnect, nil)
+	case err == io.EOF:
+		err = errors.New("connection closed")
+	}
+	return ended(EndBrokerLost, err)
 }
 
 // downEnded sends on what came before the end.

@@ -185,14 +185,14 @@ func (s *socket) try(fd uintptr) bool {
 			continue
 		case err == syscall.EAGAIN:
 			s.dropChunk()
-			if s.into != nil {
-				s.into.Release()
-			}
 			if !s.waited && s.idle != nil {
 				s.waited = true
 				if s.err = s.idle(); s.err != nil {
 					return true
 				}
+			}
+			if s.into != nil {
+				s.into.Release()
 			}
 			return false
 		default:
