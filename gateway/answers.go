@@ -52,10 +52,10 @@ func (s *session) answerDown(p frames.Packet, id uint16, codes []frames.ReasonCo
 	for i, entry := range answered.entries {
 		if t == frames.TypeSuback {
 			b.answer(entry.held, code(i))
-		} else {
-			b.unhush(func(q quiet) bool { return q.until == entry.held })
 		}
 	}
+	b.hush(answered.begins)
+	b.unhush(answered.ends)
 	e := answered.exchange
 	whole := false
 	if e != nil {

@@ -92,6 +92,8 @@ type outgoing struct {
 	kind    frames.Type
 	id      uint32 // Subscription Identifier of a SUBSCRIBE
 	entries []entry
+
+	begins, ends *quiet // with the answer to the first packet, to the last
 }
 
 type entry struct {
@@ -172,11 +174,8 @@ func (b *subscriptions) plan(r *request) []outgoing {
 		}
 	}
 	left = append(left, r.unknown...)
-	if r.again && !r.identifiers {
-		if len(replaced) == 0 { // the answer to a packet is needed that comes after all
-			replaced = append(replaced, entry{options: frames.Subscription{TopicFilter: topicNone}, held: &heldFilter{}})
-		}
-		b.hush(r.had, replaced[len(replaced)-1].held)
+	if r.again && !r.identifiers && len(replaced) == 0 { // the answer to a packet is needed that comes after all
+		replaced = append(replaced, entry{options: frames.Subscription{TopicFilter: topicNone}})
 	}
 
 	var all []outgoing
@@ -186,6 +185,10 @@ func (b *subscriptions) plan(r *request) []outgoing {
 	all = append(all, subscribes...)
 	if len(replaced) > 0 {
 		all = append(all, outgoing{kind: frames.TypeUnsubscribe, entries: replaced})
+	}
+	if r.again && !r.identifiers {
+		q := &quiet{filters: r.had}
+		all[0].begins, all[len(all)-1].ends = q, q
 	}
 	return all
 }
@@ -205,6 +208,8 @@ type part struct {
 	answer   frames.Type
 	exchange *exchange // nil: the gateway's own affair
 	entries  []entry
+
+	begins, ends *quiet
 }
 
 // send sends what was planned. The first packet with the answer to an exchange bears the client's
@@ -222,8 +227,10 @@ func (s *session) send(all []outgoing, e *exchange, properties frames.Properties
 				p.exchange = e
 				e.parts++ // before the first answer can come
 			}
+			p.begins, o.begins = o.begins, nil
 			packets = append(packets, p)
 		}
+		packets[len(packets)-1].ends = o.ends
 	}
 	first := true
 	for _, p := range packets {
@@ -236,7 +243,7 @@ func (s *session) send(all []outgoing, e *exchange, properties frames.Properties
 				return ended(EndInternal, errNoPacketID)
 			}
 		}
-		s.expect(id, &part{answer: p.kind + 1, exchange: p.exchange, entries: p.entries})
+		s.expect(id, &part{answer: p.kind + 1, exchange: p.exchange, entries: p.entries, begins: p.begins, ends: p.ends})
 		if err := s.upstream.addBytes(s.encode(p.outgoing, id, p.exchange, properties)); err != nil {
 			return s.brokerWriteError(err)
 		}

@@ -71,7 +71,6 @@ func (s *session) subscribeUp(p frames.Packet) error {
 		e.qos[i] = asked.QoS
 		n := s.narrow(sub, s.access())
 		s.subs.mu.Lock()
-		s.subs.unhush(func(quiet) bool { return true })
 		s.subs.assign(sub, n, &r, i, askAgain)
 		if len(n.pieces) == 0 {
 			e.settle(i, frames.ReasonCode(asked.QoS))

@@ -77,7 +77,7 @@ func (b *subscriptions) rewritesIDs() bool { return b.rewritten.Load() }
 func (b *subscriptions) rewriteIDs(publish *frames.Publish, topicName []byte) (changed, again bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if publish.Retain && slices.ContainsFunc(b.quiet, func(q quiet) bool { return matchesOne(q.filters, topicName) }) {
+	if publish.Retain && slices.ContainsFunc(b.quiet, func(q *quiet) bool { return matchesOne(q.filters, topicName) }) {
 		return false, true
 	}
 	again = true
@@ -125,22 +125,21 @@ func matchesOne(filters []string, topicName []byte) bool {
 }
 
 // quiet keeps retained messages that match filters from a client which has had them: without identifiers
-// one cannot tell by which filter they come. It ends when the broker has unsubscribed until, the last
-// word of the review that brings them, or the client asks for something itself.
-type quiet struct {
-	filters []string
-	until   *heldFilter
+// one cannot tell by which filter they come. It lasts from the broker's answer to the first packet of the
+// review that brings them to that to the last.
+type quiet struct{ filters []string }
+
+// hush begins, unhush ends a time of quiet; none is nil. b.mu is held.
+func (b *subscriptions) hush(q *quiet) {
+	if q != nil {
+		b.quiet = append(b.quiet, q)
+		b.rewritten.Store(true)
+	}
 }
 
-// hush begins, unhush ends a time of quiet. b.mu is held.
-func (b *subscriptions) hush(filters []string, until *heldFilter) {
-	b.quiet = append(b.quiet, quiet{filters, until})
-	b.rewritten.Store(true)
-}
-
-func (b *subscriptions) unhush(until func(quiet) bool) {
-	if b.quiet != nil {
-		b.quiet = slices.DeleteFunc(b.quiet, until)
+func (b *subscriptions) unhush(q *quiet) {
+	if q != nil {
+		b.quiet = slices.DeleteFunc(b.quiet, func(o *quiet) bool { return o == q })
 		b.rewritten.Store(len(b.aliases) > 0 || len(b.quiet) > 0)
 	}
 }

@@ -45,7 +45,7 @@ type subscriptions struct {
 
 	withoutIDs bool // the broker knows no Subscription Identifiers; set before the session begins
 
-	quiet []quiet // while retained messages may come again to a client without identifiers
+	quiet []*quiet // while retained messages may come again to a client without identifiers
 
 	rewritten atomic.Bool   // there are aliases, or quiet is not empty
 	locals    atomic.Int32  // subscriptions to the gateway's own topics
