@@ -75,7 +75,7 @@ func (b *bench) showChanges(load string) {
 	for _, what := range []string{joined, left} {
 		fmt.Fprintf(b.out, " %s p50 %.2f ms, p99 %.2f ms;", what, b.median(load, what, p50Micros)/1e3, b.median(load, what, p99Micros)/1e3)
 	}
-	fmt.Fprintf(b.out, " %.1f commands a change\n", b.median(load, "redis", commands))
+	fmt.Fprintf(b.out, " %s commands a change\n", number(b.median(load, "redis", commands), 1))
 }
 
 // What is timed: from SADD to the first delivery, from SREM to the last.

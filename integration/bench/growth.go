@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -65,7 +66,7 @@ func (b *bench) showGrowth(load string) {
 	}
 }
 
-// labels returns the sizes noted under a load, the smallest first; a word follows them.
+// labels returns the sizes noted under a load, the smallest first; words follow them.
 func (b *book) labels(load string) []string {
 	var labels []string
 	if p := b.Loads[load]; p != nil {
@@ -74,13 +75,13 @@ func (b *book) labels(load string) []string {
 		}
 	}
 	size := func(label string) int {
-		n, err := strconv.Atoi(strings.ReplaceAll(label, ",", ""))
+		n, err := strconv.Atoi(label)
 		if err != nil {
 			return 1 << 30
 		}
 		return n
 	}
-	slices.SortFunc(labels, func(x, y string) int { return size(x) - size(y) })
+	slices.SortFunc(labels, func(x, y string) int { return cmp.Or(size(x)-size(y), strings.Compare(x, y)) })
 	return labels
 }
 

@@ -26,9 +26,9 @@ func (b *book) plot(w io.Writer) error {
 				continue
 			}
 			top = max(top, ratio*1.1)
-			label := l.name
-			if target == "nginx" {
-				label = "nginx " + label
+			label := "nginx"
+			if target == "topicgate" {
+				label = l.name
 			}
 			bars = append(bars, chart.Value{Label: label, Value: ratio, Style: chart.Style{FillColor: colors[target], StrokeColor: colors[target]}})
 		}
@@ -36,13 +36,17 @@ func (b *book) plot(w io.Writer) error {
 	if len(bars) == 0 {
 		return errors.New("nothing to plot was measured")
 	}
+	var ticks []chart.Tick
+	for v := 0.0; v <= top; v += 0.2 {
+		ticks = append(ticks, chart.Tick{Value: v, Label: fmt.Sprintf("%.1f", v)})
+	}
 	c := chart.BarChart{
-		Title:      "CPU time a message (blue: topicgate, grey: nginx), a plain pipe being 1",
+		Title:      "CPU time a message, and a connect, beside a plain pipe (G)",
 		TitleStyle: chart.Style{FontSize: 13},
 		Width:      1000, Height: 380, BarWidth: 44, BarSpacing: 20,
 		Background:   chart.Style{Padding: chart.Box{Top: 50, Left: 20, Right: 20, Bottom: 20}},
 		XAxis:        chart.Style{FontSize: 8},
-		YAxis:        chart.YAxis{Range: &chart.ContinuousRange{Min: 0, Max: top}, ValueFormatter: func(v any) string { return fmt.Sprintf("%.1f", v) }},
+		YAxis:        chart.YAxis{Range: &chart.ContinuousRange{Min: 0, Max: top}, Ticks: ticks},
 		UseBaseValue: true,
 		Bars:         bars,
 	}
