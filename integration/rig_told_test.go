@@ -76,7 +76,7 @@ func (w *wire) mayPublish(topic string) bool {
 	code := w.publish(message(topic, "probe", 1))
 	v, rejected := w.heard(topicRejected)
 	if rejected && (v.Action != "publish" || v.Topic != topic) || w.version == frames.V5 && rejected != (code >= 0x80) {
-		w.t.Errorf("%s: PUBLISH to %s: PUBACK %#x, told %+v", w.name, topic, uint8(code), v)
+		w.t.Fatalf("%s: PUBLISH to %s: PUBACK %#x, told %+v", w.name, topic, uint8(code), v)
 	}
 	return !rejected
 }
