@@ -62,6 +62,9 @@ func (s *session) requestReview() {
 	b := &s.subs
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if len(b.asked) == 0 {
+		return // who asks from now on sees the policy as it is
+	}
 	b.wanted = true
 	if b.reviewing || b.closed {
 		return

@@ -412,6 +412,9 @@ func (w *world) gains(c *client) {
 				v = always
 			}
 			c.wants(kept.key(true), s, v, kept.qos)
+			if queued && v != never {
+				c.want[kept.key(true)].max += 2
+			}
 		}
 	}
 }
