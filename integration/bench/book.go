@@ -21,6 +21,7 @@ type book struct {
 type page struct {
 	When   string // date
 	Commit string
+	Busy   float64                         // share of the machine that others used just before
 	Values map[string]map[string][]float64 // by target and quantity
 }
 

@@ -12,6 +12,8 @@ import (
 	"github.com/wcharczuk/go-chart/v2/drawing"
 )
 
+var errNothingToPlot = errors.New("nothing to plot was measured")
+
 // plot draws the CPU time a message of nginx and of the gateway for each load, G being 1.
 func (b *book) plot(w io.Writer) error {
 	colors := map[string]drawing.Color{"nginx": drawing.ColorFromHex("b0b8c0"), "topicgate": drawing.ColorFromHex("1f77b4")}
@@ -34,7 +36,7 @@ func (b *book) plot(w io.Writer) error {
 		}
 	}
 	if len(bars) == 0 {
-		return errors.New("nothing to plot was measured")
+		return errNothingToPlot
 	}
 	var ticks []chart.Tick
 	for v := 0.0; v <= top; v += 0.2 {

@@ -127,7 +127,9 @@ func (b *book) publish(dir string) error {
 		return err
 	}
 	var plot bytes.Buffer
-	if err := b.plot(&plot); err != nil {
+	if err := b.plot(&plot); errors.Is(err, errNothingToPlot) {
+		return nil // a part without messages; the README is for the whole
+	} else if err != nil {
 		return err
 	}
 	if err := os.WriteFile(filepath.Join(dir, "results.svg"), plot.Bytes(), 0o644); err != nil {

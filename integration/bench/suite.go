@@ -85,6 +85,20 @@ func (b *bench) latency(ctx context.Context) error {
 	return b.interleave(ctx, l, "tcp", "listener", "pipe", "nginx", "topicgate")
 }
 
+// quiet is what a machine may do besides without disturbing.
+const quiet = 0.05
+
+// turn begins a fresh page for a load, and looks first whether anything else is going on.
+func (b *bench) turn(load string) *page {
+	busy, err := busyShare(time.Second)
+	if err != nil {
+		busy = 1 // not known
+	}
+	p := b.book.turn(load)
+	p.Busy = busy
+	return p
+}
+
 // interleave plays a load through targets in turn, round by round; each round begins with another.
 func (b *bench) interleave(ctx context.Context, l load, names ...string) error {
 	users, err := b.issuer.users(0, l.groups*(1+l.readers))

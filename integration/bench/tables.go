@@ -120,7 +120,11 @@ func (b *book) source(load string) string {
 			rounds = max(rounds, len(values))
 		}
 	}
-	return fmt.Sprintf("%s, commit %s, rounds: %d.\n\n", p.When, p.Commit, rounds)
+	beside := ""
+	if p.Busy > quiet {
+		beside = fmt.Sprintf(" Others used %.0f %% of the machine: only the ratios tell something.", 100*p.Busy)
+	}
+	return fmt.Sprintf("%s, commit %s, rounds: %d.%s\n\n", p.When, p.Commit, rounds, beside)
 }
 
 func title(load string) string {

@@ -81,3 +81,43 @@ func raiseFileLimit() (uint64, error) {
 	limit.Cur = limit.Max
 	return limit.Cur, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
 }
+
+// busyShare returns what share of the machine's CPU time is being used, of 0 to 1, over a while.
+func busyShare(over time.Duration) (float64, error) {
+	before, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	time.Sleep(over)
+	after, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	return busyBetween(string(before), string(after))
+}
+
+// busyBetween compares the first lines of two texts of /proc/stat [proc(5)].
+func busyBetween(before, after string) (float64, error) {
+	idle, all := [2]float64{}, [2]float64{}
+	for k, text := range []string{before, after} {
+		line, _, _ := strings.Cut(text, "\n")
+		fields := strings.Fields(line)
+		if len(fields) < 9 || fields[0] != "cpu" {
+			return 0, fmt.Errorf("not a stat of /proc: %q", line)
+		}
+		for i, field := range fields[1:9] { // what follows, guests, is in these
+			ticks, err := strconv.ParseFloat(field, 64)
+			if err != nil {
+				return 0, err
+			}
+			all[k] += ticks
+			if i == 3 || i == 4 { // idle, iowait
+				idle[k] += ticks
+			}
+		}
+	}
+	if all[1] <= all[0] {
+		return 0, fmt.Errorf("no time has passed")
+	}
+	return 1 - (idle[1]-idle[0])/(all[1]-all[0]), nil
+}

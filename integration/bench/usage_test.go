@@ -63,3 +63,16 @@ func TestCallsOfCommandstats(t *testing.T) {
 		t.Errorf("callsIn = %d, %v; want 9", got, err)
 	}
 }
+
+func TestBusyShareOfTheMachine(t *testing.T) {
+	before := "cpu  100 0 100 700 100 0 0 0 0 0\ncpu0 1 2 3\n"
+	after := "cpu  150 5 120 720 105 0 0 0 7 7\n"
+	if got, err := busyBetween(before, after); got != 0.75 || err != nil {
+		t.Errorf("busyBetween = %v, %v; want 0.75", got, err)
+	}
+	for _, broken := range []string{"", "cpu 1 2 3", "cpu a 0 0 0 0 0 0 0", before} {
+		if got, err := busyBetween(before, broken); err == nil {
+			t.Errorf("busyBetween(..., %q) = %v; want an error", broken, got)
+		}
+	}
+}
