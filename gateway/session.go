@@ -137,18 +137,23 @@ func socketBelow(c net.Conn) *socket {
 	return nil
 }
 
-// serve is the life of the session from the upgrade on. It returns after everything that it
-// started has ended and both connections are closed.
+// serve is the life of the session from the upgrade to its end, most of it on another goroutine:
+// establishing grows a stack that would be kept through the long wait for packets.
 func (s *session) serve() {
-	defer s.server.forget(s)
 	begin := time.Now()
-	err := s.establish()
-	established := err == nil
-	if established {
-		s.server.options.Metrics.sessionStarted(s.version.String())
-		s.log.Info("session started", "version", s.version.String(), "broker", s.broker.address)
-		err = s.run()
+	if err := s.establish(); err != nil {
+		s.conclude(err, false, begin)
+		return
 	}
+	s.server.options.Metrics.sessionStarted(s.version.String())
+	s.log.Info("session started", "version", s.version.String(), "broker", s.broker.address)
+	go func() { s.conclude(s.run(), true, begin) }()
+}
+
+// conclude ends the session. When it returns, everything that the session started has ended, and both
+// connections are closed.
+func (s *session) conclude(err error, established bool, begin time.Time) {
+	defer s.server.forget(s)
 	s.finish(err) // a no-op if something else was first
 	err = s.cause()
 	if established {
