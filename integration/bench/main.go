@@ -18,7 +18,8 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// SIGPIPE: who reads the figures has gone, and the servers must be stopped all the same.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
 	defer stop()
 	if len(os.Args) == 4 && os.Args[1] == "pipe" {
 		exit(runPipe(ctx, os.Args[2], os.Args[3]))
