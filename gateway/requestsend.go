@@ -16,8 +16,9 @@ type part struct {
 }
 
 // send sends what was planned. The first packet with the answer to an exchange bears the client's
-// Packet Identifier; others have one of the gateway's own. subs.order is held.
-func (s *session) send(all []outgoing, e *exchange, properties frames.Properties) error {
+// Packet Identifier; others have one of the gateway's own. asked is whether there is such a packet: once it is
+// sent, the exchange belongs to whoever hears the answer. subs.order is held.
+func (s *session) send(all []outgoing, e *exchange, properties frames.Properties) (asked bool, err error) {
 	type packet struct {
 		outgoing
 		exchange *exchange
@@ -29,6 +30,7 @@ func (s *session) send(all []outgoing, e *exchange, properties frames.Properties
 			if e != nil && o.kind+1 == e.answer && slices.ContainsFunc(entries, func(entry entry) bool { return len(entry.slots) > 0 }) {
 				p.exchange = e
 				e.parts++ // before the first answer can come
+				asked = true
 			}
 			p.begins, o.begins = o.begins, nil
 			packets = append(packets, p)
@@ -43,15 +45,15 @@ func (s *session) send(all []outgoing, e *exchange, properties frames.Properties
 		} else {
 			var ok bool
 			if id, ok = s.ids.takeOwn(); !ok {
-				return ended(EndInternal, errNoPacketID)
+				return asked, ended(EndInternal, errNoPacketID)
 			}
 		}
 		s.expect(id, &part{answer: p.kind + 1, exchange: p.exchange, entries: p.entries, begins: p.begins, ends: p.ends})
 		if err := s.upstream.addBytes(s.encode(p.outgoing, id, p.exchange, properties)); err != nil {
-			return s.brokerWriteError(err)
+			return asked, s.brokerWriteError(err)
 		}
 	}
-	return nil
+	return asked, nil
 }
 
 // packetOverhead is what a SUBSCRIBE has beside filters and properties of the client: fixed header, Packet

@@ -105,7 +105,6 @@ func (s *session) review() {
 	b := &s.subs
 	b.order.Lock()
 	defer b.order.Unlock()
-	defer s.remember()
 	access := s.access()
 	subs := b.list()
 	results := make([]narrowed, len(subs))
@@ -133,7 +132,7 @@ func (s *session) review() {
 	b.mu.Unlock()
 
 	if len(all) > 0 {
-		err := s.send(all, nil, nil)
+		_, err := s.send(all, nil, nil)
 		if err == nil {
 			if err = s.upstream.flush(); err != nil {
 				err = s.brokerWriteError(err)
@@ -144,6 +143,7 @@ func (s *session) review() {
 			return
 		}
 	}
+	s.remember()
 	if len(changed) > 0 && s.tellAccess(changed) == nil {
 		_ = s.client.flush() // a failure shows itself to the pumps
 	}

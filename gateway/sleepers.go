@@ -175,10 +175,15 @@ type sleeperRecord struct {
 	Subscriptions []storedSubscription `json:"subscriptions"`
 }
 
-// writeDown stores what the session is subscribed to, if that has changed or the record is about to end.
+// writeDown stores what the session is subscribed to, if that has changed or the record is about to end. Once
+// the session has ended it stores nothing: what the broker was asked for last it may not have heard, and
+// an older record does less harm, for after it more is asked for than need be.
 func (s *session) writeDown(to *sleepers) {
 	s.sleep.mu.Lock()
 	defer s.sleep.mu.Unlock()
+	if s.cause() != nil {
+		return
+	}
 	version := s.subs.version() // before the snapshot: it may be newer, and is then written again
 	if version == s.sleep.written && time.Since(s.sleep.at) < sleepRefresh {
 		return
@@ -234,5 +239,14 @@ func (s *session) expectSleep(connect *frames.Connect, connack frames.Properties
 func (s *session) remember() {
 	if s.sleep.persistent {
 		s.server.sleepers.remember(s)
+	}
+}
+
+// rememberNow writes before the broker is asked, so before the client has its answer: however soon it comes
+// back, and wherever, what it was granted is known. What the gateway writes and could not ask for any more
+// the client has no answer to, and asks for again.
+func (s *session) rememberNow() {
+	if s.sleep.persistent {
+		s.writeDown(s.server.sleepers)
 	}
 }

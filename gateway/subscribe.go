@@ -51,7 +51,7 @@ func (s *session) subscribeUp(p frames.Packet) error {
 	}
 	s.subs.order.Lock()
 	defer s.subs.order.Unlock()
-	defer s.remember()
+	defer s.rememberNow()
 
 	id, _ := subscribe.Properties.Uint(frames.PropSubscriptionIdentifier)
 	e := newExchange(frames.TypeSuback, subscribe.PacketID, len(subscribe.Filters))
@@ -104,7 +104,7 @@ func (s *session) unsubscribeUp(p frames.Packet) error {
 	}
 	s.subs.order.Lock()
 	defer s.subs.order.Unlock()
-	defer s.remember()
+	defer s.rememberNow()
 
 	e := newExchange(frames.TypeUnsuback, unsubscribe.PacketID, len(unsubscribe.TopicFilters))
 	r := request{version: s.version, identifiers: s.identifiers()}
@@ -140,11 +140,8 @@ func (s *session) ask(p frames.Packet, all []outgoing, e *exchange, properties f
 		s.expect(e.packetID, &part{answer: e.answer, exchange: e, entries: all[0].entries})
 		return s.forwardUp(p.Raw)
 	}
-	if err := s.send(all, e, properties); err != nil {
+	if asked, err := s.send(all, e, properties); asked || err != nil {
 		return err
-	}
-	if e.parts > 0 {
-		return nil
 	}
 	if err := s.answer(e); err != nil {
 		return err
