@@ -94,7 +94,7 @@ func (b *bench) growRules(ctx context.Context) error {
 	steps := []step{{label: "pipe", target: "pipe", load: b.maximum(growRules), users: users}}
 	for _, n := range []int{10, 100, 1000, 10_000} {
 		label := strconv.Itoa(n)
-		t, err := b.startGateway(ctx, "rules-"+label, policyOf(n), nil)
+		t, err := b.startGateway(ctx, "rules-"+label, b.gateway, policyOf(n), nil)
 		if err != nil {
 			return err
 		}

@@ -40,6 +40,7 @@ func exit(err error) {
 
 func run(ctx context.Context) (err error) {
 	gateway := flag.String("gateway", "bin/topicgate", "the gateway's binary")
+	beside := flag.String("beside", "", "another gateway's binary, of an older version say, that takes its turns too")
 	rounds := flag.Int("rounds", 5, "how often each load is played through each target")
 	window := flag.Duration("window", 3*time.Second, "how long a load is measured")
 	only := flag.String("only", "", "parts to run, separated by commas; all if empty: "+suiteNames())
@@ -77,7 +78,7 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	b.world, err = newWorld(ctx, dir, *gateway)
+	b.world, err = newWorld(ctx, dir, *gateway, *beside)
 	defer b.close()
 	if err != nil {
 		return err

@@ -130,8 +130,11 @@ func (b *bench) interleave(ctx context.Context, l load, names ...string) error {
 	return nil
 }
 
-// chosenOf returns those of names that were asked for.
+// chosenOf returns those of names that were asked for, and the other gateway's if there is one.
 func (b *bench) chosenOf(names []string) []string {
+	if b.beside != "" {
+		names = append(slices.Clone(names), "beside")
+	}
 	if len(b.only) == 0 {
 		return names
 	}

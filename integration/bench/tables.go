@@ -20,6 +20,7 @@ var targetNames = []struct{ target, name string }{
 	{"open", "topicgate, policy off"},
 	{"topicgate", "topicgate"},
 	{"topicgate-tls", "topicgate, TLS"},
+	{"beside", "the other gateway"},
 }
 
 // writeLoads writes a table for each load of messages.

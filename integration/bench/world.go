@@ -29,6 +29,7 @@ type target struct {
 type world struct {
 	dir     string
 	gateway string // its binary
+	beside  string // another version's, to compare with; empty: none
 	self    string // this one
 
 	issuer    *issuer
@@ -42,8 +43,8 @@ type world struct {
 }
 
 // newWorld starts what all loads need. close stops it, also after an error.
-func newWorld(ctx context.Context, dir, gateway string) (w *world, err error) {
-	w = &world{dir: dir, gateway: gateway, targets: map[string]*target{}}
+func newWorld(ctx context.Context, dir, gateway, beside string) (w *world, err error) {
+	w = &world{dir: dir, gateway: gateway, beside: beside, targets: map[string]*target{}}
 	if w.self, err = os.Executable(); err != nil {
 		return w, err
 	}
@@ -149,15 +150,17 @@ func (w *world) newTarget(ctx context.Context, name string) (*target, error) {
 	case "nginx":
 		return w.startNginx(ctx)
 	case "topicgate":
-		return w.startGateway(ctx, name, chatPolicy, nil)
+		return w.startGateway(ctx, name, w.gateway, chatPolicy, nil)
+	case "beside":
+		return w.startGateway(ctx, name, w.beside, chatPolicy, nil)
 	case "open":
-		return w.startGateway(ctx, name, openPolicy, nil)
+		return w.startGateway(ctx, name, w.gateway, openPolicy, nil)
 	case "topicgate-tls":
 		certificate, err := w.certificate()
 		if err != nil {
 			return nil, err
 		}
-		return w.startGateway(ctx, name, chatPolicy, certificate)
+		return w.startGateway(ctx, name, w.gateway, chatPolicy, certificate)
 	}
 	return nil, errors.New("unknown")
 }
@@ -236,8 +239,8 @@ http {
 }
 `
 
-// startGateway runs a gateway of a name of its own with a policy file, as operators do; settings are TOPICGATE_ variables and may replace what is usual.
-func (w *world) startGateway(ctx context.Context, name, policy string, settings map[string]string) (*target, error) {
+// startGateway runs a gateway's binary under a name of its own with a policy file, as operators do; settings are TOPICGATE_ variables and may replace what is usual.
+func (w *world) startGateway(ctx context.Context, name, binary, policy string, settings map[string]string) (*target, error) {
 	address, err := freeAddress()
 	if err != nil {
 		return nil, err
@@ -259,7 +262,7 @@ func (w *world) startGateway(ctx context.Context, name, policy string, settings 
 	for variable, value := range settings {
 		env = append(env, "TOPICGATE_"+variable+"="+value)
 	}
-	p, err := w.start(name, w.gateway, []string{"serve"}, env)
+	p, err := w.start(name, binary, []string{"serve"}, env)
 	if err != nil {
 		return nil, err
 	}
