@@ -6,7 +6,6 @@ import (
 	"os"
 	"sync"
 	"syscall"
-	"time"
 
 	"topicgate/frames"
 )
@@ -14,6 +13,10 @@ import (
 // chunkBytes is what one read from a socket asks for at most. Many small packets that wait in the
 // kernel cost one system call.
 const chunkBytes = 32 << 10
+
+// ordinaryEvery: of the reads of a pump that always finds something, one in so many is an ordinary
+// system call, so that the runtime sees it and lets others run (see lightRead).
+const ordinaryEvery = 8
 
 var chunkPool = sync.Pool{New: func() any { return new([chunkBytes]byte) }}
 
@@ -39,20 +42,15 @@ type socket struct {
 	n      int
 	err    error
 	waited bool
+	streak uint                  // reads since the last wait
 	tryFn  func(fd uintptr) bool // s.try; kept so that a read does not allocate
 
-	// writeTimeout bounds each write once it is set; the deadline is moved only now and then, so
-	// a write that makes no progress fails after 7/8 to 8/8 of it.
-	mu           sync.Mutex
-	writeTimeout time.Duration
-	deadline     time.Time
-	wrote        time.Time // when the last write began
-	sealed       bool      // the deadline is final
+	writing writing
 }
 
 func newSocket(c net.Conn) *socket {
 	s := &socket{Conn: c}
-	s.tryFn = s.try
+	s.tryFn, s.writing.tryFn = s.try, s.writing.try
 	if sc, ok := c.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
 			s.raw = raw
@@ -172,8 +170,12 @@ func (s *socket) try(fd uintptr) bool {
 		}
 		p = s.chunk[:]
 	}
+	read := lightRead
+	if s.streak++; s.streak%ordinaryEvery == 0 {
+		read = func(fd uintptr, p []byte) (int, error) { return syscall.Read(int(fd), p) }
+	}
 	for {
-		n, err := syscall.Read(int(fd), p)
+		n, err := read(fd, p)
 		switch {
 		case err == nil:
 			s.n = n
@@ -184,6 +186,7 @@ func (s *socket) try(fd uintptr) bool {
 		case err == syscall.EINTR:
 			continue
 		case err == syscall.EAGAIN:
+			s.streak = 0
 			s.dropChunk()
 			if !s.waited && s.idle != nil {
 				s.waited = true
@@ -196,83 +199,14 @@ func (s *socket) try(fd uintptr) bool {
 			}
 			return false
 		default:
-			s.err = &net.OpError{Op: "read", Net: "tcp", Source: s.LocalAddr(), Addr: s.RemoteAddr(), Err: os.NewSyscallError("read", err)}
+			s.err = s.opError("read", err)
 			return true
 		}
 	}
 }
 
-// Write writes all of p under the write timeout.
-func (s *socket) Write(p []byte) (int, error) {
-	s.extend()
-	return s.Conn.Write(p)
-}
-
-// limitWrites bounds every later write by d. From then on SetWriteDeadline is the socket's own
-// affair: TLS and WebSocket above it set none.
-func (s *socket) limitWrites(d time.Duration) {
-	s.mu.Lock()
-	s.writeTimeout = d
-	s.mu.Unlock()
-}
-
-// extend moves the write deadline when a good part of it has passed. (Each move costs more than the
-// clock does.)
-func (s *socket) extend() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := time.Now()
-	s.wrote = now
-	if s.writeTimeout == 0 || s.sealed {
-		return
-	}
-	if s.deadline.Sub(now) < s.writeTimeout-s.writeTimeout/8 {
-		s.deadline = now.Add(s.writeTimeout)
-		_ = s.Conn.SetWriteDeadline(s.deadline) // fails only on a closed connection; so will the write
-	}
-}
-
-// lastWrite is when the last write began.
-func (s *socket) lastWrite() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.wrote
-}
-
-// seal makes t the write deadline, also for a write that is under way; writes move it no more.
-func (s *socket) seal(t time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.sealed = true
-	_ = s.Conn.SetWriteDeadline(t)
-}
-
-// SetWriteDeadline does nothing once limitWrites was called: the layers above set and clear
-// deadlines for each frame.
-func (s *socket) SetWriteDeadline(t time.Time) error {
-	s.mu.Lock()
-	own := s.writeTimeout != 0
-	s.mu.Unlock()
-	if own {
-		return nil
-	}
-	return s.Conn.SetWriteDeadline(t)
-}
-
-// SetDeadline sets both, as far as SetWriteDeadline does.
-func (s *socket) SetDeadline(t time.Time) error {
-	if err := s.Conn.SetReadDeadline(t); err != nil {
-		return err
-	}
-	return s.SetWriteDeadline(t)
-}
-
-// CloseWrite sends the end of the stream and leaves the other direction open.
-func (s *socket) CloseWrite() error {
-	if c, ok := s.Conn.(interface{ CloseWrite() error }); ok {
-		return c.CloseWrite()
-	}
-	return s.Conn.Close()
+func (s *socket) opError(op string, err error) error {
+	return &net.OpError{Op: op, Net: "tcp", Source: s.LocalAddr(), Addr: s.RemoteAddr(), Err: os.NewSyscallError(op, err)}
 }
 
 // socketListener makes a socket of each accepted connection.

@@ -247,3 +247,31 @@ func wantPayloads(t *testing.T, who string, from *frames.Reader, v frames.Versio
 		}
 	}
 }
+
+func TestASocketWritesWholeBuffersFromManySides(t *testing.T) {
+	s, far := socketPair(t)
+	const writers, each = 4, 3*lightBytes + 17 // more than one call and the socket's buffer take
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			if n, err := s.Write(bytes.Repeat([]byte{byte(w)}, each)); n != each || err != nil {
+				t.Errorf("Write = %d, %v; want %d", n, err, each)
+			}
+		})
+	}
+	for range writers {
+		p := make([]byte, each)
+		if _, err := io.ReadFull(far, p); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(p, bytes.Repeat(p[:1], each)) {
+			t.Error("a write was cut by another one")
+		}
+	}
+	wg.Wait()
+	_ = far.Close()
+	_ = s.Close()
+	if n, err := s.Write([]byte("x")); n != 0 || !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Write after Close = %d, %v; want 0, %v", n, err, net.ErrClosed)
+	}
+}
