@@ -18,10 +18,10 @@
 //
 // # Bytes
 //
-// socket.go reads whole chunks, by system calls that do not disturb the scheduler, and says when nothing more is ready; package frames cuts packets out of them
-// in place; outbound.go collects what goes on and writes it at once. A packet that is forwarded unchanged is
-// the bytes that came, copied at most once, and costs no allocation. Nothing is flushed by a timer: the
-// pumps flush before they wait.
+// socket.go reads whole chunks, by system calls that leave the scheduler alone, and says when nothing more is
+// ready; package frames cuts packets out of them in place; outbound.go collects what goes on and writes it at
+// once. A packet that is forwarded unchanged is the bytes that came, copied at most once, and costs no
+// allocation. Nothing is flushed by a timer: the pumps flush before they wait.
 //
 // # Owners
 //
