@@ -16,6 +16,7 @@ type downState struct {
 	packets uint64
 	bytes   uint64
 
+	recent     recent
 	aliases    []topicAlias // those that the broker uses
 	dropped    idSet        // dropped QoS 2 deliveries that wait for the broker's PUBREL
 	properties []byte       // scratch for rewritten properties
@@ -175,7 +176,7 @@ func (s *session) publishDown(p frames.Packet) error {
 	if reserved(topicName) {
 		return s.dropDelivery(&publish, topicName, policy.Decision{Reason: "reserved_topic"})
 	}
-	if d := s.access().Receive(topicName); !d.Allowed {
+	if d := s.down.recent.ask(s.access(), topicName, (*policy.Access).Receive); !d.Allowed {
 		return s.dropDelivery(&publish, topicName, d)
 	}
 	rewrite := false

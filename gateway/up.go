@@ -23,6 +23,7 @@ type upState struct {
 	packets uint64
 	bytes   uint64
 
+	recent     recent
 	aliases    []topicAlias // those that the client uses
 	refused    idSet        // refused QoS 2 publishes of 3.x that wait for PUBREL
 	properties []byte       // scratch for stamped properties
@@ -187,7 +188,7 @@ func (s *session) publishUp(p frames.Packet) error {
 	if reserved(topicName) {
 		return s.publishLocal(&publish, topicName)
 	}
-	if d := s.access().Publish(topicName); !d.Allowed {
+	if d := s.up.recent.ask(s.access(), topicName, (*policy.Access).Publish); !d.Allowed {
 		return s.rejectPublish(&publish, topicName, d)
 	}
 	if s.server.options.AuditAllowed {

@@ -1,6 +1,9 @@
 package policy
 
-import "bytes"
+import (
+	"bytes"
+	"sync/atomic"
+)
 
 // ReasonUnavailable is the Reason of a Decision that was made without rules,
 // since they could not be had.
@@ -19,6 +22,7 @@ type Access struct {
 	depth     int    // of the deepest trie
 	denies    bool   // some rule does
 	reason    string // not empty: no rule is asked
+	serial    uint64
 }
 
 // view is one scope as one principal sees it.
@@ -37,7 +41,19 @@ type Decision struct {
 }
 
 // NothingAllowed denies everything for want of rules: fail closed.
-func NothingAllowed() *Access { return &Access{reason: ReasonUnavailable} }
+func NothingAllowed() *Access { return &Access{reason: ReasonUnavailable, serial: serials.Add(1)} }
+
+// serials numbers the Accesses of this process.
+var serials atomic.Uint64
+
+// Serial tells an Access from all others that this process has made, gone ones too: who remembers a
+// decision need not keep its Access alive. That of a nil Access is 0.
+func (a *Access) Serial() uint64 {
+	if a == nil {
+		return 0
+	}
+	return a.serial
+}
 
 // Publish says whether a message may be published to topicName, which is a valid
 // Topic Name. It does not allocate; its cost grows neither with the number of

@@ -43,7 +43,7 @@ func NewSet(members []string) (set Set, skipped []string) {
 // Roles are p.Roles and the members of the set "roles".
 func NewAccess(p Principal, sets map[string]Set, rulesets ...*Ruleset) *Access {
 	roles := rolesOf(p, sets)
-	a := &Access{principal: p, sets: sets}
+	a := &Access{principal: p, sets: sets, serial: serials.Add(1)}
 	for i, rs := range rulesets {
 		if rs == nil {
 			continue
