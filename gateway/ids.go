@@ -126,13 +126,24 @@ func (p *packetIDs) close() {
 	}
 }
 
-// idSet is a set of Packet Identifiers: a bit each, in pages that are made when one of their
-// identifiers is first added. The zero value is empty. At most 8.5 KiB.
+// idSet is a set of Packet Identifiers, none of which is 0 [MQTT-2.2.1-3]. The zero value is empty. The first
+// few have a place of their own, so that most sessions need no more; what does not fit has a bit each, in
+// pages that are made when one of their identifiers is first added. At most 8.5 KiB.
 type idSet struct {
+	few   [4]uint16 // 0: free
 	pages *[64]*[16]uint64
 }
 
 func (s *idSet) add(id uint16) {
+	if s.has(id) {
+		return
+	}
+	for i := range s.few {
+		if s.few[i] == 0 {
+			s.few[i] = id
+			return
+		}
+	}
 	if s.pages == nil {
 		s.pages = new([64]*[16]uint64)
 	}
@@ -144,11 +155,22 @@ func (s *idSet) add(id uint16) {
 }
 
 func (s *idSet) remove(id uint16) {
+	for i := range s.few {
+		if s.few[i] == id {
+			s.few[i] = 0
+			return
+		}
+	}
 	if s.pages != nil && s.pages[id>>10] != nil {
 		s.pages[id>>10][id>>6&15] &^= 1 << (id & 63)
 	}
 }
 
 func (s *idSet) has(id uint16) bool {
+	for _, f := range s.few {
+		if f == id {
+			return true
+		}
+	}
 	return s.pages != nil && s.pages[id>>10] != nil && s.pages[id>>10][id>>6&15]&(1<<(id&63)) != 0
 }

@@ -87,3 +87,35 @@ func TestPublishingKnowsTheQoS(t *testing.T) {
 		t.Error("publishing(2, 2) = true after release")
 	}
 }
+
+func TestFewPacketIDsNeedNoPages(t *testing.T) {
+	var s idSet
+	for id := uint16(1); id < 1000; id++ {
+		s.add(id)
+		s.add(id) // again: it has its place
+		if !s.has(id) || s.has(id+1) {
+			t.Fatalf("has(%d), has(%d) = %v, %v; want true, false", id, id+1, s.has(id), s.has(id+1))
+		}
+		s.remove(id)
+	}
+	if s != (idSet{}) {
+		t.Errorf("%+v is left of a set that never had two; want the zero value", s)
+	}
+}
+
+func TestManyPacketIDsAreKeptApart(t *testing.T) {
+	var s idSet
+	for _, step := range []uint16{1, 2} { // then those that have gone come back
+		for id := uint16(1); id < 5000; id += step {
+			s.add(id)
+		}
+		for id := uint16(1); id < 5000; id += 2 {
+			s.remove(id)
+		}
+		for id := uint16(1); id < 5000; id++ {
+			if want := id%2 == 0; s.has(id) != want {
+				t.Fatalf("has(%d) = %v; want %v", id, s.has(id), want)
+			}
+		}
+	}
+}
