@@ -20,7 +20,7 @@ func newPath(tb testing.TB, v frames.Version) *path {
 	r := newRig(tb, nil).server
 	ours, theirs := net.Pipe()
 	tb.Cleanup(func() { _ = ours.Close(); _ = theirs.Close() })
-	p := &path{session: &session{server: r, version: v, clientID: "c1", done: make(chan struct{}), log: r.log}}
+	p := &path{session: &session{server: r, version: v, clientID: "c1", done: make(chan struct{})}}
 	p.identity.Username = "alice"
 	p.clientMaximum, p.brokerMaximum, p.aliasesUp, p.aliasesDown = maxRemainingLength, maxRemainingLength, 10, 10
 	p.broker.socket = newSocket(ours)

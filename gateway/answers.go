@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"log/slog"
 
 	"topicgate/frames"
 )
@@ -45,7 +46,7 @@ func (s *session) answerDown(p frames.Packet, id uint16, codes []frames.ReasonCo
 	answered := b.parts[id]
 	if answered == nil || answered.answer != t {
 		b.mu.Unlock()
-		s.log.Debug("answer to nothing", "packet", t.String())
+		s.log(slog.LevelDebug, "answer to nothing", "packet", t.String())
 		return nil // a broker that answers twice; the client has asked nothing
 	}
 	delete(b.parts, id)

@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"time"
 
@@ -41,6 +42,7 @@ func (s *session) begin(conn brokerConn, connect *frames.Connect, connack frames
 	s.endMu.Lock()
 	s.broker = conn
 	s.dialed = true
+	s.abort = nil // or the session would keep all that its context knows
 	alreadyEnded := s.endErr
 	s.endMu.Unlock()
 	if alreadyEnded != nil {
@@ -63,7 +65,7 @@ func (s *session) begin(conn brokerConn, connect *frames.Connect, connack frames
 		return ended(EndBrokerRefused, fmt.Errorf("CONNACK %s", describeConnack(connack.Reason, s.version)))
 	}
 	s.resumed = connack.SessionPresent
-	s.log.Debug("accepted", "broker", conn.address, "session_present", connack.SessionPresent)
+	s.log(slog.LevelDebug, "accepted", "broker", conn.address, "session_present", connack.SessionPresent)
 	if o.PublishRate > 0 {
 		burst := o.PublishBurst
 		if burst == 0 {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 
 	"topicgate/frames"
 	"topicgate/policy"
@@ -306,7 +307,7 @@ func (s *session) relayAck(p frames.Packet, ack frames.Ack, illegal error) error
 	if illegal == nil {
 		return s.forwardDown(p.Raw)
 	}
-	s.log.Debug("illegal reason code repaired", "packet", ack.Type.String(), "reason_code", uint8(ack.Reason))
+	s.log(slog.LevelDebug, "illegal reason code repaired", "packet", ack.Type.String(), "reason_code", uint8(ack.Reason))
 	repaired := frames.Ack{Type: ack.Type, PacketID: ack.PacketID}
 	if ack.Reason >= frames.UnspecifiedError && (ack.Type == frames.TypePuback || ack.Type == frames.TypePubrec) {
 		repaired.Reason = frames.UnspecifiedError

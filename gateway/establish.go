@@ -45,7 +45,6 @@ func (s *session) establish() error {
 	s.requestTokens, s.certificate = nil, nil
 
 	s.upstreamID = s.server.clientID.expand(s.identity.Username, s.clientID)
-	s.log = s.log.With("username", s.identity.Username, "client_id", s.clientID)
 	if len(s.upstreamID) > frames.MaxStringBytes {
 		return s.refuse(&refusedClientID, "")
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -138,7 +139,7 @@ func (s *session) publishLocal(publish *frames.Publish, topicName []byte) error 
 			return s.acceptPublish(publish)
 		}
 		reason = freshTokenReason(err)
-		s.log.Info("fresh token refused", "err", err.Error())
+		s.log(slog.LevelInfo, "fresh token refused", "err", err.Error())
 	}
 	s.server.options.Metrics.rejected("publish", reason)
 	s.audit(audit.Event{Action: audit.Publish, Decision: audit.Refused, Topic: string(topicName), QoS: uint8(publish.QoS),

@@ -33,9 +33,13 @@ type Server struct {
 
 	mu       sync.Mutex
 	sessions map[*session]struct{}
-	users    map[string]map[string]int // connections by username and upstream Client Identifier
-	ended    sync.WaitGroup            // sessions' goroutines
+	clients  map[clientKey]int // connections of each
+	users    map[string]int    // clients by username
+	ended    sync.WaitGroup    // sessions' goroutines
 }
+
+// clientKey names what counts once among the connections of a user, however often it comes back.
+type clientKey struct{ username, upstreamID string }
 
 // New checks options and makes a Server. Whoever calls it calls Drain or Close in the end.
 func New(options Options) (*Server, error) {
@@ -53,7 +57,8 @@ func New(options Options) (*Server, error) {
 		clientID: template,
 		brokers:  newBrokers(o),
 		sessions: map[*session]struct{}{},
-		users:    map[string]map[string]int{},
+		clients:  map[clientKey]int{},
+		users:    map[string]int{},
 	}
 	s.upgrader = websocket.Upgrader{
 		HandshakeTimeout: o.ConnectTimeout,
@@ -163,13 +168,7 @@ func (s *Server) forget(session *session) {
 	s.mu.Lock()
 	delete(s.sessions, session)
 	if session.counted {
-		byID := s.users[session.identity.Username]
-		if byID[session.upstreamID]--; byID[session.upstreamID] <= 0 {
-			delete(byID, session.upstreamID)
-		}
-		if len(byID) == 0 {
-			delete(s.users, session.identity.Username)
-		}
+		s.discharge(session.key())
 	}
 	s.mu.Unlock()
 	s.open.Add(-1)
@@ -181,18 +180,30 @@ func (s *Server) forget(session *session) {
 func (s *Server) admit(session *session) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	byID := s.users[session.identity.Username]
-	if limit := s.options.MaxConnectionsPerUser; limit > 0 && byID[session.upstreamID] == 0 && len(byID) >= limit {
-		return false
+	c := session.key()
+	if s.clients[c] == 0 {
+		if limit := s.options.MaxConnectionsPerUser; limit > 0 && s.users[c.username] >= limit {
+			return false
+		}
+		s.users[c.username]++
 	}
-	if byID == nil {
-		byID = map[string]int{}
-		s.users[session.identity.Username] = byID
-	}
-	byID[session.upstreamID]++
+	s.clients[c]++
 	session.counted = true
 	return true
 }
+
+// discharge takes back what admit counted. s.mu is held.
+func (s *Server) discharge(c clientKey) {
+	if s.clients[c]--; s.clients[c] > 0 {
+		return
+	}
+	delete(s.clients, c)
+	if s.users[c.username]--; s.users[c.username] <= 0 {
+		delete(s.users, c.username)
+	}
+}
+
+func (s *session) key() clientKey { return clientKey{s.identity.Username, s.upstreamID} }
 
 // SessionInfo describes a live session, for the admin listener.
 type SessionInfo struct {

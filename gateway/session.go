@@ -57,7 +57,6 @@ type session struct {
 	reauthenticate bool   // the client connected with OAUTH2-JWT and may send AUTH
 	resumed        bool   // the broker had a Session present
 	limiter        *rate.Limiter
-	log            *slog.Logger
 
 	// Written under identityMu, on re-authentication.
 	identityMu sync.Mutex
@@ -85,7 +84,7 @@ type session struct {
 	done   chan struct{} // closed by finish
 	endMu  sync.Mutex
 	endErr error              // the first cause
-	abort  context.CancelFunc // of what establish waits for
+	abort  context.CancelFunc // of what establish waits for; nil: for nothing that could be aborted
 	dialed bool               // broker is set
 
 	accepted bool        // the broker did, by its CONNACK
@@ -95,7 +94,7 @@ type session struct {
 func newSession(server *Server, remote netip.AddrPort, tokens requestTokens, certificate *x509.Certificate) *session {
 	var id [8]byte
 	_, _ = rand.Read(id[:]) // never fails
-	s := &session{
+	return &session{
 		server:        server,
 		id:            hex.EncodeToString(id[:]),
 		remote:        remote,
@@ -103,8 +102,23 @@ func newSession(server *Server, remote netip.AddrPort, tokens requestTokens, cer
 		certificate:   certificate,
 		done:          make(chan struct{}),
 	}
-	s.log = server.log.With("session_id", s.id, "remote", remote.String())
-	return s
+}
+
+// log writes one record about the session. (A Logger of each session's own would be kept through its long
+// silence, with its attributes as text.)
+func (s *session) log(level slog.Level, message string, args ...any) {
+	ctx := context.Background()
+	if !s.server.log.Enabled(ctx, level) {
+		return
+	}
+	s.identityMu.Lock()
+	username := s.identity.Username
+	s.identityMu.Unlock()
+	attributes := []any{"session_id", s.id, "remote", s.remote.String()}
+	if username != "" {
+		attributes = append(attributes, "username", username, "client_id", s.clientID)
+	}
+	s.server.log.Log(ctx, level, message, append(attributes, args...)...)
 }
 
 // adopt takes over the upgraded connection; false if it is of a kind that can't be served.
@@ -112,7 +126,7 @@ func (s *session) adopt(ws *websocket.Conn) bool {
 	s.ws = ws
 	s.clientSocket = socketBelow(ws.NetConn())
 	if s.clientSocket == nil {
-		s.log.Error("no socket below the WebSocket")
+		s.log(slog.LevelError, "no socket below the WebSocket")
 		return false
 	}
 	s.clientSocket.limitWrites(s.server.options.WriteTimeout)
@@ -146,7 +160,7 @@ func (s *session) serve() {
 		return
 	}
 	s.server.options.Metrics.sessionStarted(s.version.String())
-	s.log.Info("session started", "version", s.version.String(), "broker", s.broker.address)
+	s.log(slog.LevelInfo, "session started", "version", s.version.String(), "broker", s.broker.address)
 	go func() { s.conclude(s.run(), true, begin) }()
 }
 
@@ -177,7 +191,7 @@ func (s *session) conclude(err error, established bool, begin time.Time) {
 	if errors.As(err, &detail) && detail.err != nil {
 		attributes = append(attributes, "err", detail.err.Error())
 	}
-	s.log.Log(context.Background(), endTable[end].level, "session ended", attributes...)
+	s.log(endTable[end].level, "session ended", attributes...)
 }
 
 // run pumps in both directions until one side ends.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -197,7 +198,7 @@ func (s *session) writeDown(to *sleepers) {
 	if err != nil {
 		// Until the next change the record is older than what the broker has; the check at delivery
 		// holds all the same.
-		s.log.Warn("subscriptions not stored", "err", err.Error())
+		s.log(slog.LevelWarn, "subscriptions not stored", "err", err.Error())
 		return
 	}
 	s.sleep.written, s.sleep.at = version, time.Now()
@@ -214,7 +215,7 @@ func (s *session) wakeUp(ctx context.Context) ([]storedSubscription, error) {
 	}
 	var record sleeperRecord
 	if err := json.Unmarshal(data, &record); err != nil {
-		s.log.Warn("stored subscriptions are not readable", "err", err.Error())
+		s.log(slog.LevelWarn, "stored subscriptions are not readable", "err", err.Error())
 		return nil, nil // as if the Session came from before the gateway
 	}
 	return record.Subscriptions, nil
