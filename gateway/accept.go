@@ -59,14 +59,15 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	session := newSession(s, s.options.TrustedProxies.ClientAddr(r), s.tokensOf(r), certificateOf(r))
-	ws, err := s.upgrader.Upgrade(w, r, nil) // answers a bad request itself
+	h := &hijacker{ResponseWriter: w}
+	ws, err := s.upgrader.Upgrade(h, r, nil) // answers a bad request itself
 	if err != nil {
 		s.open.Add(-1)
 		s.options.Metrics.httpRefused(http.StatusBadRequest)
 		s.log.Debug("upgrade failed", "remote", session.remote.String(), "err", err.Error())
 		return
 	}
-	if !session.adopt(ws) || !s.register(session) {
+	if !session.adopt(ws, h.reader) || !s.register(session) {
 		s.open.Add(-1)
 		_ = ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseServiceRestart, ""), time.Now().Add(lingerTimeout))
 		_ = ws.Close()

@@ -36,6 +36,7 @@ var (
 func (s *session) begin(conn brokerConn, connect *frames.Connect, connack frames.Connack, stored []storedSubscription) error {
 	o := &s.server.options
 	_ = conn.socket.SetDeadline(time.Time{}) // before finish may set one
+	conn.socket.session, s.clientSocket.session = s, s
 	conn.socket.limitWrites(o.WriteTimeout)
 	s.upstream.write = func(p []byte) error { _, err := conn.conn.Write(p); return err }
 	s.accepted = connack.Reason == frames.Success

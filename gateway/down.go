@@ -44,7 +44,15 @@ func (s *session) pumpDown() error {
 		if err := s.client.settle(); err != nil { // the inbox may move
 			return s.clientWriteError(err)
 		}
-		if err := s.broker.fill(); err != nil {
+		s.broker.socket.allowed = true
+		err := s.broker.fill()
+		s.broker.socket.allowed = false
+		if err == errPark {
+			if err = s.park(dirDown); err == errParked {
+				return err
+			}
+		}
+		if err != nil {
 			return s.downEnded(s.brokerReadError(err))
 		}
 	}

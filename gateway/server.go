@@ -26,6 +26,7 @@ type Server struct {
 	upgrader websocket.Upgrader
 	brokers  *brokers
 	sleepers *sleepers
+	lot      parkingLot
 	registry *registry // nil without Redis
 
 	open     atomic.Int64 // upgraded connections, also those without a session yet
@@ -36,6 +37,10 @@ type Server struct {
 	clients  map[clientKey]int // connections of each
 	users    map[string]int    // clients by username
 	ended    sync.WaitGroup    // sessions' goroutines
+
+	closing    sync.Once
+	closed     chan struct{}  // by Close, when all sessions are gone
+	background sync.WaitGroup // what ends then
 }
 
 // clientKey names what counts once among the connections of a user, however often it comes back.
@@ -59,19 +64,20 @@ func New(options Options) (*Server, error) {
 		sessions: map[*session]struct{}{},
 		clients:  map[clientKey]int{},
 		users:    map[string]int{},
+		closed:   make(chan struct{}),
 	}
 	s.upgrader = websocket.Upgrader{
 		HandshakeTimeout: o.ConnectTimeout,
-		// The socket below reads whole chunks; this need only hold a frame's header.
-		ReadBufferSize:  256,
-		WriteBufferSize: wsWriteBytes,
-		WriteBufferPool: &sync.Pool{},
-		Subprotocols:    subprotocols,
-		CheckOrigin:     func(*http.Request) bool { return true }, // accept has looked
+		ReadBufferSize:   0, // that of hijacker
+		WriteBufferSize:  wsWriteBytes,
+		WriteBufferPool:  &sync.Pool{},
+		Subprotocols:     subprotocols,
+		CheckOrigin:      func(*http.Request) bool { return true }, // accept has looked
 	}
 	s.sleepers = newSleepers(o.Policy.Client(), o.RedisPrefix, s.refreshSleepers)
 	s.registry = newRegistry(o.Policy.Client(), o.RedisPrefix, o.Instance, s.log)
 	s.registry.start(s.disconnect)
+	s.background.Go(func() { s.parkIdle(s.closed) })
 	return s, nil
 }
 
@@ -147,6 +153,9 @@ func (s *Server) Close() {
 	}
 	s.mu.Unlock()
 	s.ended.Wait()
+	s.closing.Do(func() { close(s.closed) })
+	s.background.Wait()
+	s.lot.close()
 	s.sleepers.close()
 	s.registry.close()
 }

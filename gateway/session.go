@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bufio"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -27,7 +28,7 @@ const lingerTimeout = 2 * time.Second
 
 // session is one WebSocket connection and its connection to a broker.
 //
-// Two goroutines serve it: up reads the client, down reads the broker. Everything else that
+// Two goroutines serve it while it is awake: up reads the client, down reads the broker. Everything else that
 // happens to it (the policy changes, the token expires, the gateway drains) comes as a call of
 // finish or review from outside.
 type session struct {
@@ -37,7 +38,9 @@ type session struct {
 	remote        netip.AddrPort
 	requestTokens requestTokens     // until CONNECT is answered
 	certificate   *x509.Certificate // likewise
+	since         time.Time
 	ws            *websocket.Conn
+	reader        *bufio.Reader // what ws reads from
 	clientSocket  *socket
 
 	// Immutable after establish, which ends before down starts.
@@ -87,8 +90,9 @@ type session struct {
 	abort  context.CancelFunc // of what establish waits for; nil: for nothing that could be aborted
 	dialed bool               // broker is set
 
-	accepted bool        // the broker did, by its CONNACK
-	begun    atomic.Bool // all that is set up by establish is: the policy store's goroutines may use it
+	accepted bool         // the broker did, by its CONNACK
+	pumps    atomic.Int32 // that have not ended
+	begun    atomic.Bool  // all that is set up by establish is: the policy store's goroutines may use it
 }
 
 func newSession(server *Server, remote netip.AddrPort, tokens requestTokens, certificate *x509.Certificate) *session {
@@ -100,6 +104,7 @@ func newSession(server *Server, remote netip.AddrPort, tokens requestTokens, cer
 		remote:        remote,
 		requestTokens: tokens,
 		certificate:   certificate,
+		since:         time.Now(),
 		done:          make(chan struct{}),
 	}
 }
@@ -122,8 +127,8 @@ func (s *session) log(level slog.Level, message string, args ...any) {
 }
 
 // adopt takes over the upgraded connection; false if it is of a kind that can't be served.
-func (s *session) adopt(ws *websocket.Conn) bool {
-	s.ws = ws
+func (s *session) adopt(ws *websocket.Conn, reader *bufio.Reader) bool {
+	s.ws, s.reader = ws, reader
 	s.clientSocket = socketBelow(ws.NetConn())
 	if s.clientSocket == nil {
 		s.log(slog.LevelError, "no socket below the WebSocket")
@@ -151,22 +156,39 @@ func socketBelow(c net.Conn) *socket {
 	return nil
 }
 
-// serve is the life of the session from the upgrade to its end, most of it on another goroutine:
-// establishing grows a stack that would be kept through the long wait for packets.
+// serve takes the session from the upgrade to its pumps, which go on by themselves, each on a goroutine of its
+// own: establishing has grown the stack of this one.
 func (s *session) serve() {
-	begin := time.Now()
 	if err := s.establish(); err != nil {
-		s.conclude(err, false, begin)
+		s.conclude(err, false)
 		return
 	}
 	s.server.options.Metrics.sessionStarted(s.version.String())
 	s.log(slog.LevelInfo, "session started", "version", s.version.String(), "broker", s.broker.address)
-	go func() { s.conclude(s.run(), true, begin) }()
+	s.pumps.Store(2)
+	go s.pump(dirDown)
+	go s.pump(dirUp)
+}
+
+// pump pumps in one direction until it is parked or the session ends. Whichever ends last concludes.
+func (s *session) pump(d direction) {
+	run := s.pumpUp
+	if d == dirDown {
+		run = s.pumpDown
+	}
+	err := run()
+	if err == errParked {
+		return
+	}
+	s.finish(err)
+	if s.pumps.Add(-1) == 0 {
+		s.conclude(err, true)
+	}
 }
 
 // conclude ends the session. When it returns, everything that the session started has ended, and both
 // connections are closed.
-func (s *session) conclude(err error, established bool, begin time.Time) {
+func (s *session) conclude(err error, established bool) {
 	defer s.server.forget(s)
 	s.finish(err) // a no-op if something else was first
 	err = s.cause()
@@ -185,25 +207,13 @@ func (s *session) conclude(err error, established bool, begin time.Time) {
 	} else {
 		s.server.options.Metrics.sessionsEnded.add(end.String(), 1)
 	}
-	attributes := []any{"reason", end.String(), "duration_ms", time.Since(begin).Milliseconds(),
+	attributes := []any{"reason", end.String(), "duration_ms", time.Since(s.since).Milliseconds(),
 		"packets_up", s.up.packets, "packets_down", s.down.packets, "bytes_up", s.up.bytes, "bytes_down", s.down.bytes}
 	var detail *endError
 	if errors.As(err, &detail) && detail.err != nil {
 		attributes = append(attributes, "err", detail.err.Error())
 	}
 	s.log(endTable[end].level, "session ended", attributes...)
-}
-
-// run pumps in both directions until one side ends.
-func (s *session) run() error {
-	downDone := make(chan struct{})
-	go func() {
-		defer close(downDone)
-		s.finish(s.pumpDown())
-	}()
-	s.finish(s.pumpUp())
-	<-downDone
-	return nil
 }
 
 // finish ends the session because of err, if nothing has ended it yet: it wakes up both pumps, which
@@ -225,8 +235,10 @@ func (s *session) finish(err error) {
 	now := time.Now()
 	_ = s.clientSocket.SetReadDeadline(now) // up returns
 	s.clientSocket.seal(now.Add(lingerTimeout))
+	s.server.lot.wake(s.clientSocket)
 	if s.dialed {
 		s.broker.wake(now)
+		s.server.lot.wake(s.broker.socket)
 	}
 	s.ids.close()
 	s.subs.close()

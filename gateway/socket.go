@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -46,6 +47,7 @@ type socket struct {
 	tryFn  func(fd uintptr) bool // s.try; kept so that a read does not allocate
 
 	writing writing
+	resting
 }
 
 func newSocket(c net.Conn) *socket {
@@ -144,10 +146,23 @@ func (s *socket) dropChunk() {
 
 // await reads once, waiting for bytes if there are none yet. io.EOF at the end.
 func (s *socket) await() error {
-	s.n, s.err, s.waited = 0, nil, false
-	if err := s.raw.Read(s.tryFn); err != nil {
+	for {
+		s.n, s.err, s.waited = 0, nil, false
+		err := s.raw.Read(s.tryFn)
+		if s.waited {
+			s.waits.Add(1)
+		}
+		if err == nil {
+			break
+		}
 		s.dropChunk()
-		return err // closed, or the deadline has passed
+		if !errors.Is(err, os.ErrDeadlineExceeded) || !s.asked.CompareAndSwap(true, false) {
+			return err // closed, or the deadline has passed
+		}
+		s.session.keepWaiting(s)
+		if s.allowed {
+			return errPark
+		}
 	}
 	if s.err == nil && s.n == 0 {
 		s.err = io.EOF
@@ -188,10 +203,13 @@ func (s *socket) try(fd uintptr) bool {
 		case err == syscall.EAGAIN:
 			s.streak = 0
 			s.dropChunk()
-			if !s.waited && s.idle != nil {
+			if !s.waited {
 				s.waited = true
-				if s.err = s.idle(); s.err != nil {
-					return true
+				s.waits.Add(1)
+				if s.idle != nil {
+					if s.err = s.idle(); s.err != nil {
+						return true
+					}
 				}
 			}
 			if s.into != nil {

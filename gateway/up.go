@@ -54,7 +54,13 @@ func (s *session) pumpUp() error {
 				return s.upEnded(err)
 			}
 		}
-		if err := s.receive(); err != nil {
+		err := s.receive()
+		if err == errPark {
+			if err = s.park(dirUp); err == errParked {
+				return err
+			}
+		}
+		if err != nil {
 			return s.upEnded(s.clientReadError(err, EndInternal))
 		}
 	}
@@ -95,6 +101,9 @@ func (s *session) upIdle() error {
 // their message.
 func (s *session) receive() error {
 	if s.up.message == nil {
+		if err := s.awaitMessage(); err != nil {
+			return err
+		}
 		kind, message, err := s.ws.NextReader()
 		if err != nil {
 			return err
@@ -113,6 +122,14 @@ func (s *session) receive() error {
 		s.up.message = nil
 		return nil
 	}
+	return err
+}
+
+// awaitMessage waits where the wait can be given up: before gorilla reads, which remembers errors.
+func (s *session) awaitMessage() error {
+	s.clientSocket.allowed = true
+	_, err := s.reader.Peek(1)
+	s.clientSocket.allowed = false
 	return err
 }
 
