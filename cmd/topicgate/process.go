@@ -193,6 +193,7 @@ func (p *process) run(ctx context.Context, signals <-chan os.Signal) error {
 	if p.audit != nil {
 		parts.start("audit", p.audit.Run) // the last to stop: it hears how the others end
 	}
+	parts.start("memory", newTidier().run)
 	parts.start("policy", p.store.Run)
 	parts.start("tokens", p.verifier.Run)
 	parts.start("admin listener", p.serveAdmin) // up until the last session is gone: /readyz says 503 meanwhile
