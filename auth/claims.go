@@ -14,13 +14,30 @@ import (
 // encoding/json matches its fields without regard to case, so "EXP" could stand in for "exp".
 type rawClaims map[string]json.RawMessage
 
+// decode reads a claim into value; ok is false when it is there and does not fit.
+func (c rawClaims) decode(name string, value any) (ok bool) {
+	raw, present := c[name]
+	return !present || json.Unmarshal(raw, value) == nil
+}
+
 // text returns the claim as a string. ok is false when it is there and is none; null counts as absent.
 func (c rawClaims) text(name string) (value string, ok bool) {
 	raw, present := c[name]
 	if !present {
 		return "", true
 	}
+	if value, ok = plainString(raw); ok {
+		return value, true
+	}
 	return value, json.Unmarshal(raw, &value) == nil
+}
+
+// plainString reads a JSON string without an escape, which most are. raw is valid JSON and UTF-8.
+func plainString(raw json.RawMessage) (value string, ok bool) {
+	if raw[0] != '"' || bytes.IndexByte(raw, '\\') >= 0 {
+		return "", false
+	}
+	return string(raw[1 : len(raw)-1]), true
 }
 
 // texts returns a claim that is a string or a list of strings (RFC 7519 section 4.1.3).
@@ -54,13 +71,29 @@ func (c rawClaims) date(name string) (t time.Time, present, ok bool) {
 	return time.Unix(int64(whole), int64(fraction*float64(time.Second))), true, true
 }
 
-// decodeClaims returns the whole Claims Set, numbers as json.Number so that none loses a digit.
-func decodeClaims(payload []byte) (map[string]any, bool) {
-	decoder := json.NewDecoder(bytes.NewReader(payload))
+// values returns all claims, numbers as json.Number so that none loses a digit.
+func (c rawClaims) values() map[string]any {
+	values := make(map[string]any, len(c))
+	for name, raw := range c {
+		values[name] = claimValue(raw)
+	}
+	return values
+}
+
+// claimValue decodes one claim, which is valid JSON.
+func claimValue(raw json.RawMessage) (value any) {
+	if text, ok := plainString(raw); ok {
+		return text
+	}
+	if raw[0] == '-' || '0' <= raw[0] && raw[0] <= '9' {
+		return json.Number(raw)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.UseNumber()
-	var claims map[string]any
-	err := decoder.Decode(&claims)
-	return claims, err == nil
+	if err := decoder.Decode(&value); err != nil {
+		panic("BUG: not JSON, though a part of it: " + err.Error())
+	}
+	return value
 }
 
 // lookup finds a claim by its dotted path. Names may hold dots themselves, as in

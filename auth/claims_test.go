@@ -40,8 +40,8 @@ func TestUsername(t *testing.T) {
 		{"half a surrogate pair", "sub", `{"sub":"a\ud800"}`, "", ReasonBadUsername},
 		{"too long", "sub", `{"sub":"` + strings.Repeat("a", 1025) + `"}`, "", ReasonBadUsername},
 	} {
-		claims, ok := decodeClaims([]byte(c.payload))
-		if !ok {
+		claims, err := decodeClaims(c.payload)
+		if err != nil {
 			t.Fatalf("%s: payload does not decode", c.what)
 		}
 		got, err := Username(claims, c.path)
@@ -73,8 +73,8 @@ func TestRoles(t *testing.T) {
 		{"null in the list", "roles", `{"roles":["a",null]}`, nil, ReasonBadRoles},
 		{"half a surrogate pair", "roles", `{"roles":["a\ud800"]}`, nil, ReasonBadRoles},
 	} {
-		claims, ok := decodeClaims([]byte(c.payload))
-		if !ok {
+		claims, err := decodeClaims(c.payload)
+		if err != nil {
 			t.Fatalf("%s: payload does not decode", c.what)
 		}
 		got, err := Roles(claims, c.path)
@@ -138,9 +138,32 @@ func TestCertificateWithoutAGoodNameIsRefused(t *testing.T) {
 	}
 }
 
-func TestNumbersKeepTheirDigits(t *testing.T) {
-	got, _ := decodeClaims([]byte(`{"n":123456789012345678901234567890}`))
-	if got["n"] != json.Number("123456789012345678901234567890") {
-		t.Errorf("decodeClaims() = %v", got)
+// decodeClaims reads a payload as Verify does.
+func decodeClaims(payload string) (map[string]any, error) {
+	var raw rawClaims
+	err := json.Unmarshal([]byte(payload), &raw)
+	return raw.values(), err
+}
+
+func TestClaimsAreThoseOfTheJSON(t *testing.T) {
+	for _, payload := range []string{
+		`{}`, `null`,
+		`{"n":123456789012345678901234567890,"f":-1.50,"e":1e999,"zero":-0}`,
+		`{"plain":"a b/c","empty":"","quote":"\"","escaped":"\u00e9\ud83d\ude00","half":"\ud800","é":"é"}`,
+		`{"t":true,"f":false,"null":null,"list":[1,"a",null,{"b":[2.0]}],"object":{"n":1,"deep":{"x":"\n"}},"empty":{}, "none" : [ ] }`,
+		`{"twice":"a","twice":2,"a":{"x":1},"a":{"y":2}}`,
+	} {
+		decoder := json.NewDecoder(strings.NewReader(payload))
+		decoder.UseNumber()
+		want := map[string]any{}
+		if err := decoder.Decode(&want); err != nil {
+			t.Fatal(err)
+		}
+		if want == nil { // null
+			want = map[string]any{}
+		}
+		if got, err := decodeClaims(payload); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("claims of %s = %#v, %v; want %#v", payload, got, err, want)
+		}
 	}
 }

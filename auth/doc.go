@@ -10,10 +10,10 @@
 // at once, even while its issuer is down, and makes nobody fetch keys. Nothing is taken into an
 // [Identity] before the signature holds.
 //
-// JOSE is go-jose's, OpenID Connect discovery and ID Token verification are go-oidc's. The keys of an
-// issuer are held here, behind go-oidc's KeySet interface, because its RemoteKeySet cannot do what is
-// needed: fetch ahead, keep an interval between fetches, forget a withdrawn key, or say whether its
-// keys were fetched before or after a token arrived.
+// JOSE, with the signature, is go-jose's; OpenID Connect discovery is go-oidc's. The claims are checked, and
+// the keys of an issuer are held, here: go-oidc's verifier and its RemoteKeySet cannot do what is needed: read
+// a token once, take several audiences, allow for clocks that differ; fetch ahead, keep an interval between
+// fetches, forget a withdrawn key, or say whether its keys were fetched before or after a token arrived.
 //
 // # When keys are fetched
 //

@@ -9,8 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/coreos/go-oidc/v3/oidc"
 )
 
 const (
@@ -24,13 +22,12 @@ const (
 	retryMax = 30 * time.Second
 )
 
-// issuer holds the keys of one issuer and decides when to fetch them. It is an oidc.KeySet.
+// issuer holds the keys of one issuer and decides when to fetch them.
 type issuer struct {
 	// Immutable.
-	name     string // exactly as configured
-	client   *http.Client
-	logger   *slog.Logger
-	verifier *oidc.IDTokenVerifier
+	name   string // exactly as configured
+	client *http.Client
+	logger *slog.Logger
 
 	// keys is nil until the first fetch that succeeded; replaced by fetches, loaded for every token.
 	keys atomic.Pointer[keySet]
@@ -63,7 +60,6 @@ type fetch struct {
 func newIssuer(name string, client *http.Client, logger *slog.Logger) *issuer {
 	i := &issuer{name: name, client: client, logger: logger.With("issuer", name)}
 	i.ctx, i.cancel = context.WithCancel(context.Background())
-	i.verifier = oidc.NewVerifier(name, i, oidcConfig)
 	return i
 }
 
@@ -74,51 +70,40 @@ func (i *issuer) generation() uint64 {
 	return 0
 }
 
-// VerifySignature decides about the attempt in ctx; package documentation, "Refused or undecided". What
-// it decided is left in the attempt. It is called by go-oidc only.
-func (i *issuer) VerifySignature(ctx context.Context, _ string) ([]byte, error) {
-	a, ok := ctx.Value(attemptKey{}).(*attempt)
-	if !ok {
-		panic("BUG: go-oidc did not pass the context on")
-	}
-	var payload []byte
-	payload, a.err = i.verify(ctx, a)
-	return payload, a.err
-}
-
-// verify goes round at most three times: with the keys at hand, after a fetch that was under way, after
-// one that began later.
-func (i *issuer) verify(ctx context.Context, a *attempt) ([]byte, error) {
+// verify decides about a; package documentation, "Refused or undecided". The error is a *[Refused] or an
+// *[Undecided]. It goes round at most three times: with the keys at hand, after a fetch that was under way,
+// after one that began later.
+func (i *issuer) verify(ctx context.Context, a *attempt) error {
 	for {
 		known := false
 		set := i.keys.Load()
 		if set != nil {
-			var payload []byte
-			if payload, known = a.try(set); payload != nil {
+			var holds bool
+			if holds, known = a.try(set); holds {
 				a.generation = set.generation
-				return payload, nil
+				return nil
 			}
 			if set.number > a.since && len(set.keys) > 0 {
-				return nil, i.refuse(known)
+				return i.refuse(known)
 			}
 		}
 		f, lastErr := i.refresh(false)
 		switch {
 		case f != nil:
 		case lastErr != nil:
-			return nil, &Undecided{Reason: ReasonIssuerDown, Err: lastErr}
+			return &Undecided{Reason: ReasonIssuerDown, Err: lastErr}
 		case known:
-			return nil, i.refuse(known)
+			return i.refuse(known)
 		default:
-			return nil, &Undecided{Reason: ReasonKeyNotYetKnown, Err: errFetchedJustNow}
+			return &Undecided{Reason: ReasonKeyNotYetKnown, Err: errFetchedJustNow}
 		}
 		select {
 		case <-f.done:
 		case <-ctx.Done():
-			return nil, &Undecided{Reason: ReasonIssuerDown, Err: context.Cause(ctx)}
+			return &Undecided{Reason: ReasonIssuerDown, Err: context.Cause(ctx)}
 		}
 		if f.err != nil {
-			return nil, &Undecided{Reason: ReasonIssuerDown, Err: f.err}
+			return &Undecided{Reason: ReasonIssuerDown, Err: f.err}
 		}
 	}
 }

@@ -98,7 +98,7 @@ func parseKey(raw []byte) (key, error) {
 	if jwk.Use != "" && jwk.Use != "sig" {
 		return key{}, errors.New("not a key for signatures")
 	}
-	if jwk.Algorithm != "" && !slices.Contains(algorithmNames, jwk.Algorithm) {
+	if jwk.Algorithm != "" && !slices.Contains(algorithms, jose.SignatureAlgorithm(jwk.Algorithm)) {
 		return key{}, errors.New("algorithm is not accepted")
 	}
 	thumbprint, err := jwk.Thumbprint(crypto.SHA256)
@@ -122,22 +122,18 @@ func fingerprints(keys []key) []string {
 	return slices.Compact(prints)
 }
 
-// attempt is one token on its way through go-oidc to its issuer's keys, and what they said. It travels
-// in the context, as go-oidc passes nothing but the token, and hides the type of errors.
+// attempt is one token before its issuer's keys, and what they said.
 type attempt struct {
 	jws *jose.JSONWebSignature
 	// since counts the fetches of the issuer's keys that had begun when the token was first seen.
 	since uint64
 
 	generation uint64 // of the keys that verified it
-	err        error  // *Refused or *Undecided
 }
 
-type attemptKey struct{}
-
-// try verifies with the keys of set that may have made the signature: the one that the token names, or
-// all when it names none. known says that the set has the one that it names.
-func (a *attempt) try(set *keySet) (payload []byte, known bool) {
+// try says whether the signature holds with one of the keys of set that may have made it: the one that the
+// token names, or any when it names none. known says that the set has the one that it names.
+func (a *attempt) try(set *keySet) (holds, known bool) {
 	header := a.jws.Signatures[0].Protected
 	for _, k := range set.keys {
 		if header.KeyID != "" && header.KeyID != k.id {
@@ -147,9 +143,9 @@ func (a *attempt) try(set *keySet) (payload []byte, known bool) {
 		if !k.fits(header.Algorithm) {
 			continue
 		}
-		if payload, err := a.jws.Verify(k.public); err == nil {
-			return payload, true
+		if _, err := a.jws.Verify(k.public); err == nil {
+			return true, known
 		}
 	}
-	return nil, known
+	return false, known
 }

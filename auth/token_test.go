@@ -118,7 +118,11 @@ func refusals(key, rsa signer) []refusal {
 		{"nbf text", claim("nbf", "now"), ReasonMalformed},
 		{"iat ahead", claim("iat", now+3600), ReasonIssuedInFuture},
 		{"iat text", claim("iat", "now"), ReasonMalformed},
-		{"claims that go-oidc cannot read", claim("nonce", 1), ReasonMalformed},
+		{"nonce a number", claim("nonce", 1), ReasonMalformed},
+		{"at_hash a list", claim("at_hash", []string{"a"}), ReasonMalformed},
+		{"_claim_names a list", claim("_claim_names", []string{"roles"}), ReasonMalformed},
+		{"_claim_sources a string", claim("_claim_sources", "src1"), ReasonMalformed},
+		{"_claim_names without its source", claim("_claim_names", claims{"roles": "src1"}), ReasonMalformed},
 
 		{"username with a level", claim("sub", "a/b"), ReasonBadUsername},
 		{"roles a number", claim("roles", 1), ReasonBadRoles},

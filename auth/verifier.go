@@ -153,7 +153,7 @@ func (v *Verifier) verify(ctx context.Context, token string, now time.Time) (ide
 	if err := p.check(now, v.audiences, v.skew); err != nil {
 		return Identity{}, false, err
 	}
-	generation, err := v.verifySignature(ctx, id, token, i, p)
+	generation, err := v.verifySignature(ctx, id, i, p)
 	if err != nil {
 		return Identity{}, false, err
 	}
@@ -165,33 +165,24 @@ func (v *Verifier) verify(ctx context.Context, token string, now time.Time) (ide
 }
 
 // verifySignature returns the generation of the issuer's keys that the signature holds with.
-func (v *Verifier) verifySignature(ctx context.Context, id digest, token string, i *issuer, p *parsed) (generation uint64, err error) {
+func (v *Verifier) verifySignature(ctx context.Context, id digest, i *issuer, p *parsed) (generation uint64, err error) {
 	a := &attempt{jws: p.jws, since: i.begun.Load()}
 	since, retried := v.waiting.get(id)
 	if retried {
 		a.since = since
 	}
-	_, err = i.verifier.Verify(context.WithValue(ctx, attemptKey{}, a), token)
-	if undecided, ok := a.err.(*Undecided); ok && undecided.Reason == ReasonKeyNotYetKnown {
+	err = i.verify(ctx, a)
+	if undecided, ok := err.(*Undecided); ok && undecided.Reason == ReasonKeyNotYetKnown {
 		v.waiting.put(id, a.since)
 	} else if retried {
 		v.waiting.remove(id)
 	}
-	switch {
-	case a.err != nil:
-		return 0, a.err
-	case err != nil: // its text may quote the token
-		return 0, refused(ReasonMalformed, "the payload is not that of an OpenID Connect token")
-	}
-	return a.generation, nil
+	return a.generation, err
 }
 
 // identity is called only after the signature held.
 func (v *Verifier) identity(p *parsed) (Identity, error) {
-	claims, ok := decodeClaims(p.jws.UnsafePayloadWithoutVerification())
-	if !ok {
-		return Identity{}, refused(ReasonMalformed, "the payload is not a JSON object")
-	}
+	claims := p.claims.values()
 	name, err := Username(claims, v.usernameClaim)
 	if err != nil {
 		return Identity{}, err
