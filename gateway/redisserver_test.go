@@ -31,7 +31,7 @@ func eventually(t testing.TB, what string, condition func() bool) {
 
 // redisServer is a redis-server of one test.
 type redisServer struct {
-	t      *testing.T
+	t      testing.TB
 	binary string
 	addr   string
 	args   []string
@@ -40,7 +40,7 @@ type redisServer struct {
 }
 
 // startRedis runs a redis-server on a free port of the loopback until the test ends.
-func startRedis(t *testing.T, args ...string) *redisServer {
+func startRedis(t testing.TB, args ...string) *redisServer {
 	t.Helper()
 	binary, err := exec.LookPath("redis-server")
 	if err != nil && (os.Getenv("CI") == "true" || os.Getenv("TEST_SERVERS") == "required") {
