@@ -47,7 +47,12 @@ type load struct {
 	entries []*entry
 	since   []time.Time
 	old     []*value      // what each held before
+	alone   bool          // it is to share no round trip
 	done    chan struct{} // closed at the end
+
+	// Valid at the end.
+	shared bool  // it shared a round trip with others
+	err    error // one of the entries could not be decided
 }
 
 // cache holds the keys that open grants need, and the work to be done on them.

@@ -91,48 +91,105 @@ var ErrUndecided = errors.New("policy: cannot decide")
 
 // Open loads what concerns p and keeps it current until Close.
 //
-// Only what is not cached and current is read, in one pipelined round trip; a
-// second one follows when the first brought roles or set names that nobody had
-// needed so far. Sessions of one user that open at the same time share a load.
+// Only what is not cached and current is read, in one pipelined round trip, which
+// it may share with others; a second one follows when the first brought roles or
+// set names that nobody had needed so far. Sessions of one user that open at the
+// same time share a load.
 //
 // changed is called from the store's goroutines, and must not block, after each
 // change of Access or Standing. An error, mostly an ErrUndecided, means that the
 // answer is no for now.
 func (s *Store) Open(ctx context.Context, p Principal, changed func()) (*Grant, error) {
-	if err := checkPrincipal(p); err != nil {
-		return nil, err
+	return s.Begin(p, changed).Wait(ctx)
+}
+
+// Opening is an Open under way.
+type Opening struct {
+	g      *Grant
+	began  time.Time // zero: not yet
+	mine   *load     // what is read for it
+	others []*load   // what is read for others, and it needs too
+	open   bool
+	err    error
+}
+
+// Begin begins what Open does, without blocking: what the caller does until Wait
+// goes on at the same time. Wait must be called, once.
+func (s *Store) Begin(p Principal, changed func()) *Opening {
+	o := &Opening{g: &Grant{store: s, changed: changed, principal: p}}
+	if o.err = checkPrincipal(p); o.err == nil && (s.client == nil || s.watch.isLive()) {
+		o.began = time.Now()
+		o.step(false)
 	}
-	g := &Grant{store: s, changed: changed, principal: p}
-	if s.client == nil {
-		g.tryOpen(time.Time{})
-		return g, nil
+	return o
+}
+
+// Wait returns when the Open is done, or ctx has ended; see there.
+func (o *Opening) Wait(ctx context.Context) (*Grant, error) {
+	if o.open {
+		return o.g, nil
 	}
+	s := o.g.store
 	ctx, cancel := context.WithTimeout(ctx, s.timing.open)
 	defer cancel()
-	if err := s.watch.awaitLive(ctx); err != nil {
-		return nil, err
+	if o.err == nil && o.began.IsZero() {
+		if o.err = s.watch.awaitLive(ctx); o.err == nil {
+			o.began = time.Now()
+			o.step(false)
+		}
 	}
-	began := time.Now()
-	for {
-		mine, others, err := g.tryOpen(began)
-		if err == nil && mine == nil && others == nil {
-			return g, nil
+	for o.err == nil && !o.open {
+		if alone, err := o.await(ctx); err != nil {
+			o.err = fmt.Errorf("%w: %w", ErrUndecided, err)
+		} else {
+			o.step(alone)
 		}
-		if err == nil && mine != nil {
-			err = s.readInTurn(ctx, mine)
-		}
-		for _, l := range others {
-			select {
-			case <-l.done: // failed ones are ours to try in the next round
-			case <-ctx.Done():
-				err = ctx.Err()
+	}
+	if o.err != nil {
+		o.g.Close()
+		return nil, o.err
+	}
+	return o.g, nil
+}
+
+// step opens the grant, or has read what is missing: alone, if it is told so.
+func (o *Opening) step(alone bool) {
+	var err error
+	o.mine, o.others, err = o.g.tryOpen(o.began)
+	switch {
+	case err != nil:
+		o.err = fmt.Errorf("%w: %w", ErrUndecided, err)
+	case o.mine != nil:
+		o.mine.alone = alone
+		o.g.store.ask(o.mine)
+	case o.others == nil:
+		o.open = true
+	}
+}
+
+// await returns when all that step asked for has been read. alone says that what shared a round trip with others
+// failed, perhaps because of them, and is to be read once more.
+func (o *Opening) await(ctx context.Context) (alone bool, err error) {
+	if l := o.mine; l != nil {
+		select {
+		case <-l.done:
+			if l.err != nil && !l.shared {
+				return false, l.err
 			}
-		}
-		if err != nil {
-			g.Close()
-			return nil, fmt.Errorf("%w: %w", ErrUndecided, err)
+			alone = l.err != nil
+		case <-ctx.Done():
+			o.g.store.giveUp(l, ctx.Err())
+			return false, ctx.Err()
 		}
 	}
+	for _, l := range o.others {
+		select {
+		case <-l.done: // failed ones are ours to try in the next round
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+	return alone, nil
 }
 
 // tryOpen opens g if all that it needs has been read, and is current or was read

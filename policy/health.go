@@ -107,6 +107,13 @@ func (w *watcher) update() {
 	}
 }
 
+// isLive tells whether all of Redis is listened to.
+func (w *watcher) isLive() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.live
+}
+
 // awaitLive waits for the watcher to be live, but not for a Redis that has been
 // away for a while.
 func (w *watcher) awaitLive(ctx context.Context) error {

@@ -94,6 +94,12 @@ func (c *cache) finish(l *load, read []answer) (changes []change) {
 	return changes
 }
 
+// fail ends a load that was never read.
+func (c *cache) fail(l *load, err error) {
+	l.err = err
+	c.finish(l, make([]answer, len(l.entries)))
+}
+
 // rest enqueues e in a while. Changes until then cost one read. c.mu is held.
 func (c *cache) rest(e *entry, d time.Duration) {
 	if e.queued {
@@ -130,57 +136,48 @@ func (c *cache) expire(e *entry, ttl time.Duration) {
 	})
 }
 
-// readInTurn is read for Open: when all clients come back at once, their reads
-// wait for each other here, and not for a connection of the pool, which the
-// canary and the reviewers need.
-func (s *Store) readInTurn(ctx context.Context, l *load) error {
-	select {
-	case s.turns <- struct{}{}:
-		defer func() { <-s.turns }()
-		return s.read(ctx, l)
-	case <-ctx.Done():
-		s.cache.finish(l, make([]answer, len(l.entries)))
-		return ctx.Err()
-	}
-}
-
-// read does what l is to do, in one round trip (of each master, in a Cluster),
-// and returns an error when one of the keys could not be decided.
+// read does what loads are to do, in one round trip (of each master, in a
+// Cluster), and returns an error when one of the keys could not be decided.
 //
 // The pipeline is a plain one: MULTI fails across the slots of a Cluster.
-func (s *Store) read(caller context.Context, l *load) error {
+func (s *Store) read(caller context.Context, loads ...*load) error {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(caller, s.timing.read)
 	defer cancel()
-	var decode []func() (answer, error)
-	var err error
+	keys := 0
+	for _, l := range loads {
+		keys += len(l.entries)
+	}
+	questions := make([]question, 0, keys)
+	answers := make([]answer, keys)
 	pipe := s.client.Pipeline()
-	blocked := make([]int, 0, len(l.entries)) // indexes
-	read := make([]answer, len(l.entries))
-	for i, e := range l.entries {
-		if e.kind == blockedKind {
-			blocked = append(blocked, i)
+	for _, l := range loads {
+		for i, e := range l.entries {
+			questions = append(questions, ask(ctx, pipe, e, l.old[i]))
 		}
-		decode = append(decode, s.ask(ctx, pipe, e, l.old[i]))
 	}
-	members := askBlocked(ctx, pipe, s.keys.blocked(), l, blocked)
+	blocked := askBlocked(ctx, pipe, s.keys.blocked(), questions)
 	_, _ = pipe.Exec(ctx) // each command has its own error
-	for i, f := range decode {
-		if f == nil {
-			continue
+	blockedErr := blocked(answers)
+	err := blockedErr
+	for _, l := range loads {
+		l.shared = len(loads) > 1
+		read := answers[:len(l.entries)]
+		for i := range read {
+			failure := blockedErr
+			if q := &questions[i]; q.e.kind != blockedKind {
+				read[i], failure = q.answer()
+			}
+			if failure != nil {
+				l.err, err = failure, failure
+			}
 		}
-		var failure error
-		if read[i], failure = f(); failure != nil {
-			err = failure
+		answers, questions = answers[len(read):], questions[len(read):]
+		for _, change := range s.cache.finish(l, read) {
+			s.tell(change)
 		}
 	}
-	if failure := members(read); failure != nil {
-		err = failure
-	}
-	s.observe(StoreEvent{Kind: EventRead, OK: err == nil, Keys: len(l.entries), Duration: time.Since(start)})
-	for _, change := range s.cache.finish(l, read) {
-		s.tell(change)
-	}
+	s.observe(StoreEvent{Kind: EventRead, OK: err == nil, Keys: keys, Duration: time.Since(start)})
 	if caller.Err() == nil {
 		s.watch.readEnded(err)
 	}
@@ -192,71 +189,90 @@ const (
 	wrongTypeSet = "the key is no set; it counts as an empty one"
 )
 
-// ask adds the commands for e to pipe, and returns what makes sense of the
-// answers; nil for a blockedKind, which askBlocked reads.
-func (s *Store) ask(ctx context.Context, pipe redis.Pipeliner, e *entry, old *value) func() (answer, error) {
-	switch e.kind {
-	case textKind:
-		get, ttl := pipe.Get(ctx, e.key), pipe.PTTL(ctx, e.key)
-		return func() (answer, error) {
-			text, err := get.Result()
-			switch {
-			case redis.HasErrorPrefix(err, wrongType):
-				return answer{badText("the key is no string", "", old), ttl.Val()}, nil
-			case err != nil && !errors.Is(err, redis.Nil):
-				return answer{}, err
-			}
-			return answer{textValue(e.key, text, old), ttl.Val()}, nil
-		}
-	case linesKind, setKind, rolesKind:
-		members, ttl := pipe.SMembers(ctx, e.key), pipe.PTTL(ctx, e.key)
-		return func() (answer, error) {
-			list, err := members.Result()
-			switch {
-			case redis.HasErrorPrefix(err, wrongType):
-				return answer{&value{problem: wrongTypeSet}, ttl.Val()}, nil
-			case err != nil:
-				return answer{}, err
-			case e.kind == linesKind:
-				return answer{linesValue(e.key, list, old), ttl.Val()}, nil
-			}
-			return answer{setValue(list, e.kind == rolesKind, old), ttl.Val()}, nil
-		}
-	case revokedKind:
-		exists := pipe.Exists(ctx, e.key)
-		return func() (answer, error) {
-			n, err := exists.Result()
-			if err != nil {
-				return answer{}, err
-			}
-			return answer{value: yesValue(n > 0)}, nil
-		}
-	}
-	return nil
+// question is what was asked about one entry.
+type question struct {
+	e   *entry
+	old *value
+
+	text    *redis.StringCmd
+	members *redis.StringSliceCmd
+	exists  *redis.IntCmd
+	ttl     *redis.DurationCmd
 }
 
-// askBlocked asks which of the usernames at indexes are members of the blocked
-// set, which is never read whole: it may be large.
-func askBlocked(ctx context.Context, pipe redis.Pipeliner, key string, l *load, indexes []int) func([]answer) error {
-	if len(indexes) == 0 {
+// ask adds the commands for e to pipe; none for a blockedKind, which askBlocked reads.
+func ask(ctx context.Context, pipe redis.Pipeliner, e *entry, old *value) question {
+	q := question{e: e, old: old}
+	switch e.kind {
+	case textKind:
+		q.text, q.ttl = pipe.Get(ctx, e.key), pipe.PTTL(ctx, e.key)
+	case linesKind, setKind, rolesKind:
+		q.members, q.ttl = pipe.SMembers(ctx, e.key), pipe.PTTL(ctx, e.key)
+	case revokedKind:
+		q.exists = pipe.Exists(ctx, e.key)
+	}
+	return q
+}
+
+// answer makes sense of what Redis said, other than about a blockedKind.
+func (q *question) answer() (answer, error) {
+	switch q.e.kind {
+	case textKind:
+		text, err := q.text.Result()
+		switch {
+		case redis.HasErrorPrefix(err, wrongType):
+			return answer{badText("the key is no string", "", q.old), q.ttl.Val()}, nil
+		case err != nil && !errors.Is(err, redis.Nil):
+			return answer{}, err
+		}
+		return answer{textValue(q.e.key, text, q.old), q.ttl.Val()}, nil
+	case revokedKind:
+		n, err := q.exists.Result()
+		if err != nil {
+			return answer{}, err
+		}
+		return answer{value: yesValue(n > 0)}, nil
+	}
+	list, err := q.members.Result()
+	switch {
+	case redis.HasErrorPrefix(err, wrongType):
+		return answer{&value{problem: wrongTypeSet}, q.ttl.Val()}, nil
+	case err != nil:
+		return answer{}, err
+	case q.e.kind == linesKind:
+		return answer{linesValue(q.e.key, list, q.old), q.ttl.Val()}, nil
+	}
+	return answer{setValue(list, q.e.kind == rolesKind, q.old), q.ttl.Val()}, nil
+}
+
+// askBlocked asks which of the usernames among questions are members of the blocked
+// set, which is never read whole: it may be large. The function that it returns
+// puts the answers in their places; after an error there are none.
+func askBlocked(ctx context.Context, pipe redis.Pipeliner, key string, questions []question) func([]answer) error {
+	var usernames []any
+	for i := range questions {
+		if e := questions[i].e; e.kind == blockedKind {
+			usernames = append(usernames, e.username)
+		}
+	}
+	if usernames == nil {
 		return func([]answer) error { return nil }
 	}
-	usernames := make([]any, len(indexes))
-	for i, at := range indexes {
-		usernames[i] = l.entries[at].username
-	}
 	reply := pipe.SMIsMember(ctx, key, usernames...)
-	return func(read []answer) error {
+	return func(answers []answer) error {
 		members, err := reply.Result()
 		wrong := redis.HasErrorPrefix(err, wrongType)
 		if err != nil && !wrong {
 			return err
 		}
-		for i, at := range indexes {
-			if wrong {
-				read[at].value = badBlocked(l.old[at])
-			} else {
-				read[at].value = yesValue(members[i])
+		for i := range questions {
+			switch {
+			case questions[i].e.kind != blockedKind:
+			case wrong:
+				answers[i].value = badBlocked(questions[i].old)
+			default:
+				answers[i].value = yesValue(members[0])
+				members = members[1:]
 			}
 		}
 		return nil

@@ -155,7 +155,7 @@ func bound(o *redis.UniversalOptions) {
 	o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = redisReadTimeout, redisReadTimeout, redisReadTimeout
 	o.ContextTimeoutEnabled = true
 	o.MaxRetries = 1 // after a restart the pool may still hold a dead connection
-	o.PoolSize = 2 * maxTurns
+	o.PoolSize = 2 * maxReads
 	o.PipelinePoolSize = -1 // pipelines are all that we do
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 }

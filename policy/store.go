@@ -48,15 +48,12 @@ type Store struct {
 	cache cache
 	watch *watcher // nil without Redis
 
-	turns chan struct{} // of Opens that read
+	loads loadQueue     // of Opens
 	odd   *rate.Limiter // log lines about odd keys, of which there may be one for each user
 
 	mu        sync.Mutex
 	fileError string // of the last Reload
 }
-
-// maxTurns bounds the Opens that read at the same time.
-const maxTurns = 16
 
 // timing holds what tests want shorter.
 type timing struct {
@@ -90,13 +87,13 @@ func NewStore(o StoreOptions) (*Store, error) {
 		keys:    keys{o.Prefix},
 		nothing: NothingAllowed(),
 		timing:  usualTiming,
-		turns:   make(chan struct{}, maxTurns),
 		odd:     rate.NewLimiter(1, 10),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.cache.init()
+	s.loads.init()
 	if err := s.loadFile(); err != nil {
 		return nil, err
 	}
@@ -112,7 +109,9 @@ func NewStore(o StoreOptions) (*Store, error) {
 		options.TLSConfig = o.TLS.Clone()
 	}
 	redis.SetLogger(clientLog{s.log}) // go-redis has one logger for the whole process
-	s.client = redis.NewUniversalClient(options)
+	data := *options
+	data.Protocol = 2 // nothing is pushed to it: each reply would be looked at for that
+	s.client = redis.NewUniversalClient(&data)
 	s.watch = newWatcher(s, options, rand.Text())
 	s.cache.pin(textKind, s.keys.text())
 	return s, nil
@@ -129,8 +128,14 @@ func (s *Store) Run(ctx context.Context) error {
 	}
 	if s.watch != nil {
 		wg.Go(func() { s.watch.run(ctx) })
+		for range maxReads {
+			wg.Go(func() { s.serveLoads(ctx) })
+		}
 	}
 	<-ctx.Done()
+	for _, l := range s.loads.close() {
+		s.cache.fail(l, errStopped)
+	}
 	return nil
 }
 
