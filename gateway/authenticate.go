@@ -101,9 +101,9 @@ func (s *session) tokenOf(connect *frames.Connect) (string, *refusal) {
 	return "", nil
 }
 
-// authorize loads the policy and judges the Will. topic is that of a refused Will.
-func (s *session) authorize(ctx context.Context, connect *frames.Connect) (r *refusal, topic string) {
-	grant, err := s.server.options.Policy.Open(ctx, s.principal(), s.policyChanged)
+// authorize waits for the policy and judges the Will. topic is that of a refused Will.
+func (s *session) authorize(ctx context.Context, opening *policy.Opening, connect *frames.Connect) (r *refusal, topic string) {
+	grant, err := opening.Wait(ctx)
 	if err != nil {
 		return &refusal{v3: frames.V3ServerUnavailable, v5: frames.ServerUnavailable, reason: policy.ReasonUnavailable, end: EndCannotDecide, err: err}, ""
 	}

@@ -19,14 +19,10 @@ const maxConnectBytes = 512 << 10
 // injected User Property: longer lengths, a Topic Name in place of its alias.
 const propertyOverhead = 16
 
-// establish takes the session from the upgrade to the CONNACK. An error is the end of it; the
-// client has been answered.
-func (s *session) establish() error {
+// establish takes the session from CONNECT to the CONNACK. An error is the end of it; the client has been
+// answered.
+func (s *session) establish(connect *frames.Connect) error {
 	o := &s.server.options
-	connect, err := s.readConnect()
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), o.ConnectTimeout)
 	defer cancel()
 	if err := s.waitFor(cancel); err != nil {
@@ -52,16 +48,17 @@ func (s *session) establish() error {
 		return s.refuse(&refusedConnections, "")
 	}
 
-	dialing := s.server.brokers.startDial(ctx, s.upstreamID, s.remote, s.ws.LocalAddr())
+	// Redis and the broker are asked at the same time.
+	opening := o.Policy.Begin(s.principal(), s.policyChanged)
 	asleep := s.startWakeUp(ctx, connect)
 	defer func() { cancel(); _, _ = asleep() }() // it ends before the session
-	if r, topic := s.authorize(ctx, connect); r != nil {
-		dialing.abandon()
+	dialing := s.server.brokers.startDial(ctx, s.upstreamID, s.remote, s.ws.LocalAddr())
+	defer dialing.abandon()
+	if r, topic := s.authorize(ctx, opening, connect); r != nil {
 		return s.refuse(r, topic)
 	}
 	stored, err := asleep()
 	if err != nil {
-		dialing.abandon()
 		return s.refuse(&refusal{v3: frames.V3ServerUnavailable, v5: frames.ServerUnavailable,
 			reason: policy.ReasonUnavailable, end: EndCannotDecide, err: err}, "")
 	}

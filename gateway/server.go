@@ -25,6 +25,7 @@ type Server struct {
 	clientID clientIDTemplate
 	upgrader websocket.Upgrader
 	brokers  *brokers
+	crew     *crew
 	sleepers *sleepers
 	lot      parkingLot
 	registry *registry // nil without Redis
@@ -61,6 +62,7 @@ func New(options Options) (*Server, error) {
 		log:      o.Logger,
 		clientID: template,
 		brokers:  newBrokers(o),
+		crew:     newCrew(),
 		sessions: map[*session]struct{}{},
 		clients:  map[clientKey]int{},
 		users:    map[string]int{},
@@ -156,6 +158,7 @@ func (s *Server) Close() {
 	s.closing.Do(func() { close(s.closed) })
 	s.background.Wait()
 	s.lot.close()
+	s.crew.close()
 	s.sleepers.close()
 	s.registry.close()
 }

@@ -19,8 +19,17 @@ import (
 	"topicgate/frames"
 )
 
-// brokerRest is how long a broker that could not be reached is tried last.
-const brokerRest = 5 * time.Second
+const (
+	// brokerRest is how long a broker that could not be reached is tried last.
+	brokerRest = 5 * time.Second
+	// brokerTurns is how many connections are on their way to one broker at a time, from the dial to the CONNACK.
+	// The others wait for their turn here, in order: in a broker's backlog (mosquitto's holds 100) there is no room
+	// for them, and who finds it full is heard a second later.
+	brokerTurns = 64
+	// earlyTurns is how many of these may be dialed while the policy is still being loaded: a Redis that hangs
+	// takes no other turns.
+	earlyTurns = 16
+)
 
 // brokers are the upstream brokers and what is known of their health.
 type brokers struct {
@@ -36,6 +45,8 @@ type broker struct {
 	tls       bool
 	host      string       // for the certificate
 	downUntil atomic.Int64 // Unix time in ns
+	turns     turns        // brokerTurns
+	early     turns        // earlyTurns, each of which has one of turns too
 }
 
 func newBrokers(o Options) *brokers {
@@ -54,7 +65,8 @@ func newBroker(u *url.URL) *broker {
 			port = "8883"
 		}
 	}
-	return &broker{address: net.JoinHostPort(u.Hostname(), port), tls: u.Scheme == "tls", host: u.Hostname()}
+	return &broker{address: net.JoinHostPort(u.Hostname(), port), tls: u.Scheme == "tls", host: u.Hostname(),
+		turns: newTurns(brokerTurns), early: newTurns(earlyTurns)}
 }
 
 // order is all brokers as the client with this upstream Client Identifier tries them: from the one
@@ -93,35 +105,50 @@ type brokerConn struct {
 	inbox   frames.Buffer
 }
 
-// dialing is a connection that is being made while the policy is loaded.
+// dialing is a connection on its way to a broker.
 type dialing struct {
 	brokers *brokers
 	order   []*broker
 	client  netip.AddrPort
 	local   net.Addr
-	cancel  context.CancelFunc
-	first   chan dialed
+	first   *dialed // made early, and not yet used; it has its two turns
 }
 
 type dialed struct {
-	broker *broker
-	conn   brokerConn
-	err    error
+	conn brokerConn
+	err  error
 }
 
-// startDial begins to connect to the first broker. The caller must call connect or abandon.
+// startDial connects to the first broker, unless too many do already: then connect does. The caller must call
+// abandon in the end, which does nothing to a connection that connect has returned.
 func (b *brokers) startDial(ctx context.Context, upstreamID string, client netip.AddrPort, local net.Addr) *dialing {
-	ctx, cancel := context.WithCancel(ctx)
-	d := &dialing{brokers: b, order: b.order(upstreamID), client: client, local: local, cancel: cancel, first: make(chan dialed, 1)}
-	go func() { d.first <- d.open(ctx, d.order[0], len(d.order)) }()
+	d := &dialing{brokers: b, order: b.order(upstreamID), client: client, local: local}
+	first := d.order[0]
+	if !first.early.try() {
+		return d
+	}
+	if !first.turns.try() {
+		first.early.give()
+		return d
+	}
+	early := d.open(ctx, first, len(d.order))
+	d.first = &early
 	return d
 }
 
-// abandon gives up a connection that is not wanted any more.
+// abandon gives up a connection that was not used.
 func (d *dialing) abandon() {
-	d.cancel()
-	first := <-d.first
-	first.conn.close()
+	if d.first != nil {
+		d.first.conn.close()
+		d.endEarly()
+		d.order[0].turns.give()
+	}
+}
+
+// endEarly makes of the first connection one like the others.
+func (d *dialing) endEarly() {
+	d.first = nil
+	d.order[0].early.give()
 }
 
 // open connects to one broker: TCP, the PROXY protocol header, TLS. left is how many brokers share
@@ -131,14 +158,14 @@ func (d *dialing) open(ctx context.Context, b *broker, left int) dialed {
 	defer cancel()
 	conn, err := d.brokers.dial(ctx, "tcp", b.address)
 	if err != nil {
-		return dialed{broker: b, err: err}
+		return dialed{err: err}
 	}
 	deadline, _ := ctx.Deadline()
 	_ = conn.SetDeadline(deadline)
 	if d.brokers.proxy {
 		if _, err := d.proxyHeader().WriteTo(conn); err != nil {
 			_ = conn.Close()
-			return dialed{broker: b, err: fmt.Errorf("write PROXY header: %w", err)}
+			return dialed{err: fmt.Errorf("write PROXY header: %w", err)}
 		}
 	}
 	bc := brokerConn{address: b.address, socket: newSocket(conn)}
@@ -154,18 +181,18 @@ func (d *dialing) open(ctx context.Context, b *broker, left int) dialed {
 		client := tls.Client(bc.socket, config)
 		if err := client.HandshakeContext(ctx); err != nil {
 			_ = conn.Close()
-			return dialed{broker: b, err: fmt.Errorf("TLS: %w", err)}
+			return dialed{err: fmt.Errorf("TLS: %w", err)}
 		}
 		bc.conn = client
 	}
-	return dialed{broker: b, conn: bc}
+	return dialed{conn: bc}
 }
 
 // share is ctx with its part of the time that is left.
 func share(ctx context.Context, left int) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok || left <= 1 {
-		return context.WithCancel(ctx)
+		return ctx, func() {}
 	}
 	return context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left))
 }
@@ -179,40 +206,56 @@ func (d *dialing) proxyHeader() *proxyproto.Header {
 // connect sends the CONNECT packet and returns the connection with the broker's CONNACK. A broker
 // that can't be reached, hangs up or stays silent before its CONNACK is passed over for the next one.
 func (d *dialing) connect(ctx context.Context, connect []byte, v frames.Version, maxPacketBytes int) (brokerConn, frames.Connack, error) {
-	defer d.cancel()
 	var errs []error
 	for i, b := range d.order {
-		var attempt dialed
-		if i == 0 {
-			attempt = <-d.first
-		} else if attempt.err = ctx.Err(); attempt.err == nil {
-			attempt = d.open(ctx, b, len(d.order)-i)
-		}
-		if attempt.err != nil {
-			d.failed(b, upstreamUnreachable, attempt.err)
-			errs = append(errs, fmt.Errorf("upstream %s: %w", b.address, attempt.err))
-			continue
-		}
-		conn := attempt.conn
-		connack, err := exchangeConnect(ctx, &conn, connect, v, maxPacketBytes, len(d.order)-i)
+		conn, connack, err := d.attempt(ctx, b, len(d.order)-i, connect, v, maxPacketBytes)
 		if err == nil {
-			if connack.Reason == frames.Success {
-				d.brokers.metrics.upstreamConnect(upstreamSuccess)
-			} else {
-				d.brokers.metrics.upstreamConnect(upstreamRefused)
-			}
-			b.downUntil.Store(0)
 			return conn, connack, nil
 		}
+		errs = append(errs, fmt.Errorf("upstream %s: %w", b.address, err))
+	}
+	return brokerConn{}, frames.Connack{}, errors.Join(errs...)
+}
+
+// attempt is connect for one broker. left is how many brokers share the time that ctx leaves.
+func (d *dialing) attempt(ctx context.Context, b *broker, left int, connect []byte, v frames.Version, maxPacketBytes int) (brokerConn, frames.Connack, error) {
+	var made dialed
+	if d.first != nil {
+		made = *d.first
+		d.endEarly()
+	} else {
+		waiting, cancel := share(ctx, left)
+		err := b.turns.take(waiting)
+		cancel()
+		if err != nil {
+			d.brokers.metrics.upstreamConnect(upstreamTimeout) // of ours: it does not rest for that
+			return brokerConn{}, frames.Connack{}, fmt.Errorf("%d clients connect to it already: %w", brokerTurns, err)
+		}
+		made = d.open(ctx, b, left)
+	}
+	defer b.turns.give()
+	if made.err != nil {
+		d.failed(b, upstreamUnreachable, made.err)
+		return brokerConn{}, frames.Connack{}, made.err
+	}
+	conn := made.conn
+	connack, err := exchangeConnect(ctx, &conn, connect, v, maxPacketBytes, left)
+	if err != nil {
 		conn.close()
 		result := upstreamProtocol
 		if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
 			result = upstreamTimeout
 		}
 		d.failed(b, result, err)
-		errs = append(errs, fmt.Errorf("upstream %s: %w", b.address, err))
+		return brokerConn{}, frames.Connack{}, err
 	}
-	return brokerConn{}, frames.Connack{}, errors.Join(errs...)
+	if connack.Reason == frames.Success {
+		d.brokers.metrics.upstreamConnect(upstreamSuccess)
+	} else {
+		d.brokers.metrics.upstreamConnect(upstreamRefused)
+	}
+	b.downUntil.Store(0)
+	return conn, connack, nil
 }
 
 // failed counts a broker that could not be used. It rests if that is its own fault: one that was reached
