@@ -30,6 +30,8 @@ type Server struct {
 	lot      parkingLot
 	registry *registry // nil without Redis
 
+	handshakes *handshakes
+
 	open     atomic.Int64 // upgraded connections, also those without a session yet
 	draining atomic.Bool  // no new sessions
 
@@ -63,6 +65,9 @@ func New(options Options) (*Server, error) {
 		clientID: template,
 		brokers:  newBrokers(o),
 		crew:     newCrew(),
+
+		handshakes: newHandshakes(o.ConnectTimeout),
+
 		sessions: map[*session]struct{}{},
 		clients:  map[clientKey]int{},
 		users:    map[string]int{},
@@ -97,7 +102,7 @@ func (s *Server) refreshSleepers() {
 // Serve accepts connections of l until ctx ends, then closes l and returns; sessions go on until
 // Drain or Close.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	l = s.options.TrustedProxies.Listener(socketListener{l})
+	l = s.options.TrustedProxies.Listener(socketListener{l, s.handshakes})
 	if s.options.TLS != nil {
 		l = tls.NewListener(l, s.options.TLS)
 	}

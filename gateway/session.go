@@ -164,6 +164,7 @@ func (s *session) serve() {
 		s.conclude(err, false)
 		return
 	}
+	s.clientSocket.endHandshake()
 	s.server.crew.do(func() {
 		if err := s.establish(connect); err != nil {
 			s.conclude(err, false)

@@ -48,6 +48,8 @@ type socket struct {
 
 	writing writing
 	resting
+
+	handshake *handshake // of a client that is no session yet; then nil
 }
 
 func newSocket(c net.Conn) *socket {
@@ -69,6 +71,14 @@ func (s *socket) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
+	if s.handshake != nil {
+		return s.readInTurn(p)
+	}
+	return s.receive(p)
+}
+
+// receive reads what is there, when nothing is left of an earlier system call.
+func (s *socket) receive(p []byte) (int, error) {
 	if s.raw == nil {
 		if s.idle != nil {
 			if err := s.idle(); err != nil {
@@ -227,13 +237,24 @@ func (s *socket) opError(op string, err error) error {
 	return &net.OpError{Op: op, Net: "tcp", Source: s.LocalAddr(), Addr: s.RemoteAddr(), Err: os.NewSyscallError(op, err)}
 }
 
-// socketListener makes a socket of each accepted connection.
-type socketListener struct{ net.Listener }
+// Close gives back what the connection holds of others.
+func (s *socket) Close() error {
+	s.handshake.pause()
+	return s.Conn.Close()
+}
+
+// socketListener makes a socket of each accepted connection, which takes its turn among the handshakes.
+type socketListener struct {
+	net.Listener
+	handshakes *handshakes
+}
 
 func (l socketListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return newSocket(c), nil
+	s := newSocket(c)
+	s.handshake = l.handshakes.begin()
+	return s, nil
 }

@@ -26,6 +26,7 @@ type writing struct {
 
 // Write writes all of p under the write timeout. Any number of goroutines may call it.
 func (s *socket) Write(p []byte) (int, error) {
+	s.handshake.pause()
 	s.extend()
 	if s.raw == nil || len(p) == 0 {
 		return s.Conn.Write(p)
