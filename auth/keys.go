@@ -124,7 +124,8 @@ func fingerprints(keys []key) []string {
 
 // attempt is one token before its issuer's keys, and what they said.
 type attempt struct {
-	jws *jose.JSONWebSignature
+	jws   *jose.JSONWebSignature
+	turns turns
 	// since counts the fetches of the issuer's keys that had begun when the token was first seen.
 	since uint64
 
@@ -134,6 +135,7 @@ type attempt struct {
 // try says whether the signature holds with one of the keys of set that may have made it: the one that the
 // token names, or any when it names none. known says that the set has the one that it names.
 func (a *attempt) try(set *keySet) (holds, known bool) {
+	defer a.turns.take()()
 	header := a.jws.Signatures[0].Protected
 	for _, k := range set.keys {
 		if header.KeyID != "" && header.KeyID != k.id {

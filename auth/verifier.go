@@ -42,6 +42,7 @@ type Verifier struct {
 
 	cache   *cache
 	waiting *waiting
+	turns   turns
 }
 
 // NewVerifier checks the options. It uses no network: issuers may be down.
@@ -55,6 +56,7 @@ func NewVerifier(o Options) (*Verifier, error) {
 		observe:       o.Observe,
 		cache:         newCache(),
 		waiting:       newWaiting(),
+		turns:         newTurns(),
 	}
 	if v.usernameClaim == "" {
 		v.usernameClaim = "sub"
@@ -142,15 +144,8 @@ func (v *Verifier) verify(ctx context.Context, token string, now time.Time) (ide
 	if identity, cached = v.cache.get(id, now); cached {
 		return identity, true, nil
 	}
-	p, err := parseToken(token)
+	i, p, err := v.parse(token, now)
 	if err != nil {
-		return Identity{}, false, err
-	}
-	i := v.byName[p.issuer]
-	if i == nil {
-		return Identity{}, false, v.unknownIssuer(p.issuer)
-	}
-	if err := p.check(now, v.audiences, v.skew); err != nil {
 		return Identity{}, false, err
 	}
 	generation, err := v.verifySignature(ctx, id, i, p)
@@ -164,9 +159,23 @@ func (v *Verifier) verify(ctx context.Context, token string, now time.Time) (ide
 	return identity, false, nil
 }
 
+// parse reads a token and checks all that needs no key.
+func (v *Verifier) parse(token string, now time.Time) (*issuer, *parsed, error) {
+	defer v.turns.take()()
+	p, err := parseToken(token)
+	if err != nil {
+		return nil, nil, err
+	}
+	i := v.byName[p.issuer]
+	if i == nil {
+		return nil, nil, v.unknownIssuer(p.issuer)
+	}
+	return i, p, p.check(now, v.audiences, v.skew)
+}
+
 // verifySignature returns the generation of the issuer's keys that the signature holds with.
 func (v *Verifier) verifySignature(ctx context.Context, id digest, i *issuer, p *parsed) (generation uint64, err error) {
-	a := &attempt{jws: p.jws, since: i.begun.Load()}
+	a := &attempt{jws: p.jws, turns: v.turns, since: i.begun.Load()}
 	since, retried := v.waiting.get(id)
 	if retried {
 		a.since = since
