@@ -3,8 +3,9 @@
 //
 // A connection walks through these rooms, a file each:
 //
+//	handshake.go     turns for connections that are no sessions yet, when many come at once
 //	accept.go        origin, path, subprotocol, upgrade, the tokens of the HTTP request
-//	establish.go     the first packet is CONNECT; token -> identity; policy; broker; CONNACK
+//	establish.go     the first packet is CONNECT; token -> identity; policy; broker; CONNACK. By a crew (crew.go)
 //	upstream.go      which broker, its connection, CONNECT with the verified name
 //	up.go            client -> broker: PUBLISH judged and stamped, what the gateway acknowledges itself
 //	down.go          broker -> client: each delivery judged, what is dropped completed towards the broker

@@ -24,6 +24,9 @@ func main() {
 	if len(os.Args) == 4 && os.Args[1] == "pipe" {
 		exit(runPipe(ctx, os.Args[2], os.Args[3]))
 	}
+	if len(os.Args) == 3 && os.Args[1] == "storm" {
+		exit(runStorm(ctx, os.Args[2]))
+	}
 	exit(run(ctx))
 }
 

@@ -24,6 +24,7 @@ var suites = []suite{
 	{"rate", (*bench).rate},
 	{"latency", (*bench).latency},
 	{"connect", (*bench).connects},
+	{"storm", (*bench).storms},
 	{"idle", (*bench).idle},
 	{"growth", (*bench).growth},
 	{"changes", (*bench).changes},
