@@ -35,8 +35,10 @@ type parsed struct {
 // parseToken reads the JWS and the registered claims that name the issuer.
 func parseToken(token string) (*parsed, error) {
 	// The compact form alone, and without the line breaks that base64 decoders skip (RFC 7515 section 7.1).
-	if strings.ContainsFunc(token, func(r rune) bool { return !isTokenRune(r) }) {
-		return nil, refused(ReasonMalformed, "not a JWS in compact form")
+	for i := range len(token) {
+		if !isTokenByte(token[i]) {
+			return nil, refused(ReasonMalformed, "not a JWS in compact form")
+		}
 	}
 	jws, err := jose.ParseSignedCompact(token, algorithms)
 	if err != nil { // its text may quote the token
@@ -61,8 +63,8 @@ func parseToken(token string) (*parsed, error) {
 	return p, nil
 }
 
-func isTokenRune(r rune) bool {
-	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_' || r == '.'
+func isTokenByte(b byte) bool {
+	return 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' || '0' <= b && b <= '9' || b == '-' || b == '_' || b == '.'
 }
 
 // checkHeader refuses headers that change what the token means. Keys that it brings along ("jwk", "jku",

@@ -13,7 +13,8 @@ type Ruleset struct {
 	users     map[string]*scope
 	roles     map[string]*scope
 
-	refs     []ref // every placeholder of the text, once
+	refs     []ref    // every placeholder of the text, once
+	setNames []string // of the {set} ones, sorted
 	warnings Problems
 }
 
@@ -22,16 +23,7 @@ func (r *Ruleset) Warnings() Problems { return slices.Clone(r.warnings) }
 
 // SetNames are the names of all {set} placeholders, sorted: topicgate:user:<username>:<name>
 // holds their values.
-func (r *Ruleset) SetNames() []string {
-	var names []string
-	for _, ref := range r.refs {
-		if ref.kind == refSet {
-			names = append(names, ref.name)
-		}
-	}
-	slices.Sort(names)
-	return names
-}
+func (r *Ruleset) SetNames() []string { return slices.Clone(r.setNames) }
 
 // Len is the number of rules that have an effect.
 func (r *Ruleset) Len() int {

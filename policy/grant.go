@@ -293,11 +293,12 @@ type basis struct {
 func (s *Store) resolve(g *Grant) (needed []*entry, v basis) {
 	p := g.principal
 	v = basis{principal: p, sets: make(map[string]Set)}
+	needed = make([]*entry, 0, 16)
 	var names []string
 	add := func(rules *Ruleset) {
 		if rules != nil {
 			v.rulesets = append(v.rulesets, rules)
-			names = append(names, rules.SetNames()...)
+			names = append(names, rules.setNames...)
 		}
 	}
 	add(s.file.Load())
@@ -339,14 +340,27 @@ func (s *Store) resolve(g *Grant) (needed []*entry, v basis) {
 
 // distinct returns the names of lists, each once and none empty, in their order.
 func distinct(lists ...[]string) []string {
+	n := 0
+	for _, list := range lists {
+		n += len(list)
+	}
 	var out []string
-	seen := make(map[string]struct{})
+	var seen map[string]struct{} // of many: a few are found faster without
+	if n > 16 {
+		seen = make(map[string]struct{}, n)
+	}
 	for _, list := range lists {
 		for _, name := range list {
-			if _, ok := seen[name]; !ok && name != "" {
-				seen[name] = struct{}{}
-				out = append(out, name)
+			if name == "" || seen == nil && slices.Contains(out, name) {
+				continue
 			}
+			if seen != nil {
+				if _, ok := seen[name]; ok {
+					continue
+				}
+				seen[name] = struct{}{}
+			}
+			out = append(out, name)
 		}
 	}
 	return out

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -218,7 +219,11 @@ func (p *parser) finish() *Ruleset {
 	rs.refs = make([]ref, len(p.refs))
 	for ref, i := range p.refs {
 		rs.refs[i] = ref
+		if ref.kind == refSet {
+			rs.setNames = append(rs.setNames, ref.name)
+		}
 	}
+	slices.Sort(rs.setNames)
 	p.finishScope(&rs.everybody)
 	for _, s := range rs.users {
 		p.finishScope(s)
