@@ -112,6 +112,7 @@ func (b *book) markdown() string {
 	t.WriteString("\n![CPU time a message](results.svg)\n")
 	b.writeLoads(&t)
 	b.writeConnects(&t)
+	b.writeStorms(&t)
 	b.writeIdle(&t)
 	b.writeGrowth(&t)
 	b.writeChanges(&t)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"topicgate/frames"
@@ -60,7 +61,9 @@ func (b *bench) storms(ctx context.Context) error {
 				page.noteOutcome(t.name, o)
 			}
 		}
-		b.show(c.name, names)
+		for _, name := range names {
+			fmt.Fprintf(b.out, "%s: %s p50 %.1f ms, p99 %.1f ms\n", c.name, name, b.median(c.name, name, p50Micros)/1e3, b.median(c.name, name, p99Micros)/1e3)
+		}
 	}
 	return nil
 }
@@ -126,4 +129,19 @@ func runStorm(ctx context.Context, file string) error {
 		}
 	}
 	return nil
+}
+
+// writeStorms writes a table for each load beside storms. The CPU time has no place in it: most of it is the storm's.
+func (b *book) writeStorms(t *strings.Builder) {
+	for _, load := range []string{loadBesideStorm, loadBesideStormTLS} {
+		if b.Loads[load] == nil {
+			continue
+		}
+		fmt.Fprintf(t, "\n## %s\n\n%s| | p50 ms | p99 ms |\n|---|--:|--:|\n", title(load), b.source(load))
+		for _, n := range targetNames {
+			if b.values(load, n.target, p50Micros) != nil {
+				fmt.Fprintf(t, "| %s | %s | %s |\n", n.name, number(b.median(load, n.target, p50Micros)/1e3, 1), number(b.median(load, n.target, p99Micros)/1e3, 1))
+			}
+		}
+	}
 }
