@@ -22,8 +22,8 @@ const wsWriteBytes = batchBytes + 16
 func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.accept) }
 
 // accept checks a request in the order in which an operator would look for the mistake, upgrades
-// it, and leaves the session to a goroutine of its own: as long as the handler runs, net/http
-// keeps the request and its buffers alive.
+// it, and leaves the session to the crew: as long as the handler runs, net/http keeps the request and its
+// buffers alive.
 func (s *Server) accept(w http.ResponseWriter, r *http.Request) {
 	refuse := func(status int, text string) {
 		s.options.Metrics.httpRefused(status)
@@ -73,7 +73,7 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request) {
 		_ = ws.Close()
 		return
 	}
-	go session.serve()
+	s.crew.do(session.serve)
 }
 
 // originAllowed judges the Origin header, which browsers always send and scripts cannot forge

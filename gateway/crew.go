@@ -7,7 +7,7 @@ const crewIdle = 32
 
 // crew runs jobs on goroutines that have run some before: the stack that establishing a session needs has grown
 // already, where a fresh one is copied several times on its way there. It is no limit: a job for which nobody is free
-// gets a goroutine of its own.
+// gets a goroutine of its own, so clients that are slow to say who they are hold up nobody.
 type crew struct {
 	jobs chan func() // without a buffer: only who waits takes one
 	end  chan struct{}

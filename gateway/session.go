@@ -156,26 +156,23 @@ func socketBelow(c net.Conn) *socket {
 	return nil
 }
 
-// serve waits for CONNECT, however long the client takes to send it, and leaves the way to the CONNACK to the crew: it
-// grows a stack. The pumps then go on by themselves, each on a goroutine of its own.
+// serve takes the session from the upgrade to its pumps, which go on by themselves, each on a goroutine of its
+// own: establishing grows a stack. It is a job for the crew.
 func (s *session) serve() {
 	connect, err := s.readConnect()
+	if err == nil {
+		s.clientSocket.endHandshake()
+		err = s.establish(connect)
+	}
 	if err != nil {
 		s.conclude(err, false)
 		return
 	}
-	s.clientSocket.endHandshake()
-	s.server.crew.do(func() {
-		if err := s.establish(connect); err != nil {
-			s.conclude(err, false)
-			return
-		}
-		s.server.options.Metrics.sessionStarted(s.version.String())
-		s.log(slog.LevelInfo, "session started", "version", s.version.String(), "broker", s.broker.address)
-		s.pumps.Store(2)
-		go s.pump(dirDown)
-		go s.pump(dirUp)
-	})
+	s.server.options.Metrics.sessionStarted(s.version.String())
+	s.log(slog.LevelInfo, "session started", "version", s.version.String(), "broker", s.broker.address)
+	s.pumps.Store(2)
+	go s.pump(dirDown)
+	go s.pump(dirUp)
 }
 
 // pump pumps in one direction until it is parked or the session ends. Whichever ends last concludes.
