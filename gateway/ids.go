@@ -14,7 +14,7 @@ type packetIDs struct {
 	client idSet
 	second idSet // of these, the client's QoS 2 publishes
 	own    map[uint16]struct{}
-	freed  sync.Cond // when one of own was given back, or closed; L is set at first use
+	freed  *sync.Cond // when one of own was given back, or closed; nil: nobody has waited
 	closed bool
 
 	// blocked is called before take waits, which it would do for ever if the packet whose answer it
@@ -38,7 +38,9 @@ func (p *packetIDs) take(id uint16) bool {
 			p.mu.Lock()
 			continue
 		}
-		p.freed.L = &p.mu
+		if p.freed == nil {
+			p.freed = sync.NewCond(&p.mu)
+		}
 		p.freed.Wait()
 	}
 	p.client.add(id)
@@ -102,7 +104,7 @@ func (p *packetIDs) releaseOwn(id uint16) bool {
 		return false
 	}
 	delete(p.own, id)
-	if p.freed.L != nil {
+	if p.freed != nil {
 		p.freed.Broadcast()
 	}
 	return true
@@ -121,7 +123,7 @@ func (p *packetIDs) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
-	if p.freed.L != nil {
+	if p.freed != nil {
 		p.freed.Broadcast()
 	}
 }

@@ -114,12 +114,10 @@ func (p parked) socket() *socket {
 
 // resting is what of a socket belongs to parking.
 type resting struct {
-	session *session // whose askIdle asks; set before it can
-	allowed bool     // the read that is under way may return errPark; owned by the reading goroutine
-
-	waits  atomic.Uint32 // one more when a wait begins and when it ends; odd: the reader waits
-	asked  atomic.Bool   // the read deadline that has passed means errPark
-	parked atomic.Bool
+	session *session      // whose askIdle asks; set before it can
+	waits   atomic.Uint32 // one more when a wait begins and when it ends; odd: the reader waits
+	asked   atomic.Bool   // the read deadline that has passed means errPark
+	parked  atomic.Bool
 
 	seen uint32 // waits at the last look; guarded by session.endMu
 }

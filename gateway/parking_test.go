@@ -16,9 +16,22 @@ import (
 	"topicgate/frames"
 )
 
-// connectTCP is connect by sockets of the operating system on both sides, which can be parked, with TLS over
-// them if secure.
+// connectTCP is connect by sockets of the operating system, which can be parked, with TLS over them if secure.
 func connectTCP(t *testing.T, user string, secure bool) *conversation {
+	t.Helper()
+	scheme := "ws"
+	var certificates []tls.Certificate
+	if secure {
+		_, certificate := newTestCerts(t).issue("localhost", nil)
+		scheme, certificates = "wss", []tls.Certificate{certificate}
+	}
+	r, address, broker := newRigTCP(t, certificates)
+	return r.joinTCP(scheme+"://"+address+"/mqtt", broker, user)
+}
+
+// newRigTCP makes a gateway that listens at address and has sockets on both sides, with TLS if there are
+// certificates.
+func newRigTCP(t testing.TB, certificates []tls.Certificate) (r *rig, address string, broker net.Listener) {
 	t.Helper()
 	if runtime.GOOS != "linux" {
 		t.Skip("nobody is parked")
@@ -32,18 +45,15 @@ func connectTCP(t *testing.T, user string, secure bool) *conversation {
 	}
 	listener, broker := listen(), listen()
 	t.Cleanup(func() { _ = broker.Close() })
-	address := broker.Addr().String()
-	var certificates []tls.Certificate
-	if secure {
-		_, certificate := newTestCerts(t).issue("localhost", nil)
-		certificates = []tls.Certificate{certificate}
+	upstream := broker.Addr().String()
+	if certificates != nil {
 		broker = tls.NewListener(broker, &tls.Config{Certificates: certificates})
 	}
-	r := newRig(t, func(o *Options) {
+	r = newRig(t, func(o *Options) {
 		o.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, network, address)
+			return (&net.Dialer{}).DialContext(ctx, network, upstream)
 		}
-		if secure {
+		if certificates != nil {
 			o.TLS = &tls.Config{Certificates: certificates}
 			o.UpstreamTLS = &tls.Config{InsecureSkipVerify: true}
 			o.Upstreams = []*url.URL{{Scheme: "tls", Host: "broker.test"}}
@@ -53,17 +63,13 @@ func connectTCP(t *testing.T, user string, secure bool) *conversation {
 	ctx, stop := context.WithCancel(context.Background())
 	go func() { served <- r.server.Serve(ctx, listener) }()
 	t.Cleanup(func() { stop(); <-served })
-	scheme := "ws"
-	if secure {
-		scheme = "wss"
-	}
-	return r.joinTCP(scheme+"://"+listener.Addr().String()+"/mqtt", broker, user)
+	return r, listener.Addr().String(), broker
 }
 
 // joinTCP opens a session at a URL.
 func (r *rig) joinTCP(at string, broker net.Listener, user string) *conversation {
 	r.t.Helper()
-	dialer := websocket.Dialer{Subprotocols: []string{"mqtt"}, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	dialer := websocket.Dialer{Subprotocols: []string{"mqtt"}, ReadBufferSize: 256, WriteBufferSize: 256, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	ws, response, err := dialer.Dial(at, nil)
 	if err != nil {
 		r.t.Fatalf("dial: %v (%v)", err, response)
@@ -85,17 +91,21 @@ func (r *rig) joinTCP(at string, broker net.Listener, user string) *conversation
 	return c
 }
 
-// parkBoth asks until both pumps are parked.
+// parkBoth parks the only session.
 func (c *conversation) parkBoth() *session {
 	c.t.Helper()
-	s := c.onlySession()
-	for begin := time.Now(); !s.clientSocket.parked.Load() || !s.begun.Load() || !s.broker.socket.parked.Load(); runtime.Gosched() {
+	c.parkAll(1)
+	return c.onlySession()
+}
+
+// until waits for a condition.
+func (r *rig) until(what string, is func() bool) {
+	r.t.Helper()
+	for begin := time.Now(); !is(); runtime.Gosched() {
 		if time.Since(begin) > patience {
-			c.t.Fatal("the session is not parked")
+			r.t.Fatalf("still not: %s", what)
 		}
-		c.server.askIdle()
 	}
-	return s
 }
 
 func TestAParkedSessionGoesOn(t *testing.T) {

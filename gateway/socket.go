@@ -35,16 +35,17 @@ type socket struct {
 	idle func() error
 
 	// Owned by the reading goroutine.
-	chunk  *[chunkBytes]byte // nil while nothing is buffered
-	begin  int
-	end    int
-	dst    []byte         // of the read that is under way; nil: into chunk
-	into   *frames.Buffer // of the fill that is under way
-	n      int
-	err    error
-	waited bool
-	streak uint                  // reads since the last wait
-	tryFn  func(fd uintptr) bool // s.try; kept so that a read does not allocate
+	chunk   *[chunkBytes]byte // nil while nothing is buffered
+	begin   int
+	end     int
+	dst     []byte         // of the read that is under way; nil: into chunk
+	into    *frames.Buffer // of the fill that is under way
+	n       int
+	err     error
+	waited  bool
+	allowed bool                  // the read that is under way may return errPark
+	streak  uint32                // reads since the last wait
+	tryFn   func(fd uintptr) bool // s.try; kept so that a read does not allocate
 
 	writing writing
 	resting

@@ -8,20 +8,20 @@ import (
 // entry is one cached key, or, of the blocked set, one member.
 type entry struct {
 	// Immutable.
-	kind     kind
 	key      string // Redis key
 	username string // blockedKind
+	kind     kind
 
 	// Guarded by cache.mu.
 	users  []user      // grants that it concerns; none and no pins: evicted
-	pins   int         // the rule text has one: its last good form outlives the sessions
-	gone   bool        // evicted
 	value  *value      // nil before the first load
 	asOf   time.Time   // when the load of value began
 	dirty  time.Time   // when the first change that value lacks was seen; zero: none
 	load   *load       // under way
-	queued bool        // in cache.dirty, or resting before it
 	expiry *time.Timer // of a key with a TTL
+	pins   int32       // the rule text has one: its last good form outlives the sessions
+	gone   bool        // evicted
+	queued bool        // in cache.dirty, or resting before it
 }
 
 // current tells whether e holds what Redis holds, as far as anybody knows.
