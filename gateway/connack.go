@@ -38,7 +38,8 @@ func (s *session) begin(conn brokerConn, connect *frames.Connect, connack frames
 	_ = conn.socket.SetDeadline(time.Time{}) // before finish may set one
 	conn.socket.session, s.clientSocket.session = s, s
 	conn.socket.limitWrites(o.WriteTimeout)
-	s.upstream.write = func(p []byte) error { _, err := conn.conn.Write(p); return err }
+	c := conn.conn // alone: with all of conn a buffer would be kept that was in its inbox
+	s.upstream.write = func(p []byte) error { _, err := c.Write(p); return err }
 	s.accepted = connack.Reason == frames.Success
 	s.endMu.Lock()
 	s.broker = conn
