@@ -36,8 +36,8 @@ type socket struct {
 
 	// Owned by the reading goroutine.
 	chunk   *[chunkBytes]byte // nil while nothing is buffered
-	begin   int
-	end     int
+	begin   int32             // chunk[begin:end] is buffered
+	end     int32
 	dst     []byte         // of the read that is under way; nil: into chunk
 	into    *frames.Buffer // of the fill that is under way
 	n       int
@@ -142,7 +142,7 @@ func roomFor(b *frames.Buffer) []byte {
 // take copies from the chunk and gives it back when it is used up.
 func (s *socket) take(p []byte) int {
 	n := copy(p, s.chunk[s.begin:s.end])
-	if s.begin += n; s.begin == s.end {
+	if s.begin += int32(n); s.begin == s.end {
 		s.dropChunk()
 	}
 	return n
@@ -206,7 +206,7 @@ func (s *socket) try(fd uintptr) bool {
 		case err == nil:
 			s.n = n
 			if s.dst == nil && s.into == nil {
-				s.begin, s.end = 0, n
+				s.begin, s.end = 0, int32(n)
 			}
 			return true
 		case err == syscall.EINTR:
