@@ -185,13 +185,14 @@ func (s *session) publishDown(p frames.Packet) error {
 	if reserved(topicName) {
 		return s.dropDelivery(&publish, topicName, policy.Decision{Reason: "reserved_topic"})
 	}
-	if d := s.down.recent.ask(s.access(), topicName, (*policy.Access).Receive); !d.Allowed {
+	access := s.access()
+	if d := s.down.recent.ask(access, topicName, (*policy.Access).Receive); !d.Allowed {
 		return s.dropDelivery(&publish, topicName, d)
 	}
 	rewrite := false
-	if s.subs.rewritesIDs() {
+	if publish.Retain || s.subs.rewritesIDs() {
 		again := false
-		if rewrite, again = s.subs.rewriteIDs(&publish, topicName); again {
+		if rewrite, again = s.subs.rewriteIDs(&publish, topicName, access); again {
 			return s.completeDelivery(&publish)
 		}
 	}

@@ -20,10 +20,12 @@ type request struct {
 
 	touched []*touched
 	byHeld  map[*heldFilter]*touched
-	unknown []entry // filters to unsubscribe that only the broker may know
+	unknown []entry                    // filters to unsubscribe that only the broker may know
+	gained  map[*subscription][]string // filters of what came to be covered, where its retained messages are wanted
 	fetches []fetch
-	had     []string // what was covered, by subscriptions that the policy changes
-	again   bool     // retained messages of that may come again
+	had     []had // what was covered, by subscriptions that the policy changes
+	again   bool  // retained messages of that may come again
+	step    step  // that a review makes
 }
 
 // touched is a held filter whose owners have changed or ask for it again.
@@ -39,7 +41,7 @@ type touched struct {
 type fetch struct {
 	sub     *subscription
 	filters []string
-	had     []string // what it covered already
+	had     []had // what of them came, or comes, without it
 }
 
 func (r *request) touch(h *heldFilter, slot int) *touched {
@@ -61,30 +63,6 @@ func (r *request) touch(h *heldFilter, slot int) *touched {
 func (r *request) subscribe(h *heldFilter, slot int, retain uint8) {
 	t := r.touch(h, slot)
 	t.subscribe, t.retain = true, min(t.retain, retain)
-}
-
-// fetchNew asks for the retained messages of what sub covers and had not covered before, unless they come
-// by its fresh pieces.
-func (r *request) fetchNew(sub *subscription, before []string, fresh map[string]bool) {
-	if sub.RetainHandling == retainNever || sub.group != "" || sub.over {
-		return // unwanted; there are none [MQTT-4.8.2]; not known
-	}
-	f := fetch{sub: sub, had: before}
-	had := setOf(before)
-	for _, filter := range sub.covers {
-		covers := func(outer string) bool { return frames.Covers(outer, filter) }
-		if had[filter] || fresh[filter] || slices.ContainsFunc(before, covers) {
-			continue
-		}
-		if slices.ContainsFunc(sub.pieces, func(piece string) bool { return fresh[piece] && covers(piece) }) {
-			continue
-		}
-		f.filters = append(f.filters, filter)
-	}
-	if f.filters = disjoint(f.filters); len(f.filters) > 0 { // or a message would come by two
-		r.fetches = append(r.fetches, f)
-		r.again = true
-	}
 }
 
 // outgoing is a SUBSCRIBE or UNSUBSCRIBE to be sent, in one packet or more.
@@ -119,7 +97,7 @@ func (b *subscriptions) plan(r *request) []outgoing {
 		// A filter that is held is asked for once more after it, as it is to be; others are unsubscribed.
 		held, others := &heldFilter{live: true}, &heldFilter{}
 		for _, h := range []*heldFilter{held, others} {
-			h.owners, h.had, h.fetch = []*subscription{f.sub}, f.had, true
+			h.owners, h.fetch = []*subscription{f.sub}, true
 		}
 		for _, filter := range f.filters {
 			h := others
@@ -133,8 +111,10 @@ func (b *subscriptions) plan(r *request) []outgoing {
 			}
 			if h.waiting++; h.waiting == 1 && r.identifiers {
 				h.id = b.newAlias(h)
+				b.keep(h, f, r.step)
 			}
-			join(h.id, entry{options: frames.Subscription{TopicFilter: filter, QoS: f.sub.QoS}, held: h})
+			options := frames.Subscription{TopicFilter: filter, QoS: f.sub.QoS, NoLocal: f.sub.NoLocal}
+			join(h.id, entry{options: options, held: h})
 		}
 	}
 	var fresh filterIndex // of the new filters; any of those that overlap will do
@@ -174,7 +154,8 @@ func (b *subscriptions) plan(r *request) []outgoing {
 		}
 	}
 	left = append(left, r.unknown...)
-	if r.again && !r.identifiers && len(replaced) == 0 { // the answer to a packet is needed that comes after all
+	alike := (r.again || len(r.fetches) > 0) && !r.identifiers // one cannot tell by what a message comes
+	if alike && len(replaced) == 0 {                           // the answer to a packet is needed that comes after all
 		replaced = append(replaced, entry{options: frames.Subscription{TopicFilter: topicNone}})
 	}
 
@@ -186,8 +167,12 @@ func (b *subscriptions) plan(r *request) []outgoing {
 	if len(replaced) > 0 {
 		all = append(all, outgoing{kind: frames.TypeUnsubscribe, entries: replaced})
 	}
-	if r.again && !r.identifiers {
-		q := &quiet{filters: r.had}
+	if alike {
+		q := &quiet{step: r.step}
+		if r.again {
+			q.had = r.had
+		}
+		b.quiet = append(b.quiet, q)
 		all[0].begins, all[len(all)-1].ends = q, q
 	}
 	return all

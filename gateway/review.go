@@ -11,10 +11,10 @@ import (
 // narrow is what of sub may be read with access. s.subs.order is held, s.subs.mu is not: it can take a
 // while.
 func (s *session) narrow(sub *subscription, access *policy.Access) narrowed {
-	whole := narrowed{covers: []string{sub.rest}, pieces: []string{sub.TopicFilter}}
+	whole := narrowed{covers: []string{sub.rest}, pieces: []string{sub.TopicFilter}, access: access}
 	if s.server.options.SubscribeMode == SubscribeStrict {
 		if !access.Subscribe(sub.rest).Allowed {
-			return narrowed{}
+			return narrowed{access: access}
 		}
 		return whole
 	}
@@ -25,7 +25,7 @@ func (s *session) narrow(sub *subscription, access *policy.Access) narrowed {
 	}
 	// A filter that is longer than any topic has none to match.
 	covers = slices.DeleteFunc(covers, func(filter string) bool { return len(filter) > frames.MaxStringBytes })
-	n := narrowed{covers: covers, pieces: disjoint(covers)}
+	n := narrowed{covers: covers, pieces: disjoint(covers), access: access}
 	if sub.group != "" {
 		n.pieces = slices.Clone(n.pieces)
 		for i, piece := range n.pieces {
@@ -35,7 +35,7 @@ func (s *session) narrow(sub *subscription, access *policy.Access) narrowed {
 	weight := 0
 	for _, piece := range n.pieces {
 		weight += weigh(piece)
-		if len(piece) > min(frames.MaxStringBytes, s.brokerMaximum-packetOverhead-3) {
+		if len(piece) > s.longestFilter() {
 			whole.over = true
 		}
 	}
@@ -44,6 +44,11 @@ func (s *session) narrow(sub *subscription, access *policy.Access) narrowed {
 		return whole
 	}
 	return n
+}
+
+// longestFilter is how many bytes of filter a SUBSCRIBE to the broker can hold.
+func (s *session) longestFilter() int {
+	return min(frames.MaxStringBytes, s.brokerMaximum-packetOverhead-3)
 }
 
 // bears reports whether sub's pieces may weigh this much.
@@ -63,7 +68,7 @@ func (s *session) requestReview() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.asked) == 0 {
-		return // who asks from now on sees the policy as it is
+		return // who asks from now on sees the policy as it is; see reviewedWith
 	}
 	b.wanted = true
 	if b.reviewing || b.closed {
@@ -75,6 +80,17 @@ func (s *session) requestReview() {
 			s.review()
 		}
 	}()
+}
+
+// reviewedWith is what a new subscription is narrowed by: the Access of all the others, though a review may be
+// due, so that it is the review that brings what is new to any of them; access if there are none.
+func (b *subscriptions) reviewedWith(access *policy.Access) *policy.Access {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.asked) == 0 || b.reviewed == nil {
+		b.reviewed = access
+	}
+	return b.reviewed
 }
 
 // nextReview reports whether one more review is wanted.
@@ -108,13 +124,19 @@ func (s *session) review() {
 	access := s.access()
 	subs := b.list()
 	results := make([]narrowed, len(subs))
+	r := request{version: s.version, identifiers: s.identifiers(), gained: map[*subscription][]string{}}
+	since := gains{access: access}
 	for i, sub := range subs {
 		results[i] = s.narrow(sub, access)
+		if filters := s.gained(sub, results[i], &since); len(filters) > 0 {
+			r.gained[sub] = filters
+		}
 	}
 
-	r := request{version: s.version, identifiers: s.identifiers()}
 	var changed []coverage
 	b.mu.Lock()
+	r.step = step{b.reviewed, access}
+	b.reviewed = access
 	for i, sub := range subs {
 		n := results[i]
 		if sub.refused {
@@ -124,6 +146,9 @@ func (s *session) review() {
 		if !slices.Equal(sub.covers, n.covers) {
 			changed = append(changed, coverageOf(sub.TopicFilter, n))
 		} else if slices.Equal(sub.pieces, n.pieces) {
+			before := sub.narrowed
+			sub.narrowed = n
+			r.fetchGained(sub, before, nil)
 			continue
 		}
 		b.assign(sub, n, &r, -1, onlyChanges)

@@ -57,6 +57,7 @@ func (s *session) subscribeUp(p frames.Packet) error {
 	e := newExchange(frames.TypeSuback, subscribe.PacketID, len(subscribe.Filters))
 	r := request{version: s.version, identifiers: s.identifiers()}
 	var covers []coverage
+	access := s.subs.reviewedWith(s.access())
 	for i, asked := range subscribe.Filters {
 		if reason := s.judgeFilter(asked); reason != frames.Success {
 			e.settle(i, reason)
@@ -69,7 +70,7 @@ func (s *session) subscribeUp(p frames.Packet) error {
 			continue
 		}
 		e.qos[i] = asked.QoS
-		n := s.narrow(sub, s.access())
+		n := s.narrow(sub, access)
 		s.subs.mu.Lock()
 		s.subs.assign(sub, n, &r, i, askAgain)
 		if len(n.pieces) == 0 {
@@ -79,6 +80,9 @@ func (s *session) subscribeUp(p frames.Packet) error {
 		}
 		s.subs.mu.Unlock()
 		covers = append(covers, coverageOf(sub.TopicFilter, n))
+	}
+	if access != s.access() {
+		s.requestReview()
 	}
 	if err := s.tellAccess(covers); err != nil {
 		return err

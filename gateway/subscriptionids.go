@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"topicgate/frames"
+	"topicgate/policy"
 )
 
 // Subscription Identifiers of the gateway's own stand for a held filter that several subscriptions share, and
@@ -73,32 +74,44 @@ func (s *session) identifiers() bool { return s.version == frames.V5 && !s.subs.
 func (b *subscriptions) rewritesIDs() bool { return b.rewritten.Load() }
 
 // rewriteIDs replaces identifiers of the gateway's own by those that they stand for [MQTT-3.3.4-4]. again
-// means that the message came for a filter of the gateway's making, and is none that the client lacks.
-func (b *subscriptions) rewriteIDs(publish *frames.Publish, topicName []byte) (changed, again bool) {
+// means that the message is none that the client lacks: it came for a filter of the gateway's making, or is a
+// retained one that comes another time. access is what may be read now.
+func (b *subscriptions) rewriteIDs(publish *frames.Publish, topicName []byte, access *policy.Access) (changed, again bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if publish.Retain && slices.ContainsFunc(b.quiet, func(q *quiet) bool { return matchesOne(q.filters, topicName) }) {
+	stored := publish.Retain && !b.flagged // it comes for a SUBSCRIBE
+	if stored && b.tooEarly(topicName, access) || publish.Retain && b.hushed(topicName) {
 		return false, true
 	}
-	again = true
+	superfluous := func(p frames.Property) bool {
+		if h := b.aliases[p.Uint()]; h != nil {
+			return h.superfluous(publish, topicName)
+		}
+		return stored && b.fetching(p.Uint(), topicName)
+	}
+	again, without := true, true
 	for p := range publish.Properties.All() {
 		if p.ID == frames.PropSubscriptionIdentifier {
-			h := b.aliases[p.Uint()]
-			changed = changed || h != nil
-			again = again && h != nil && h.superfluous(publish, topicName)
+			without = false
+			unwanted := superfluous(p)
+			changed = changed || unwanted || b.aliases[p.Uint()] != nil
+			again = again && unwanted
 		}
 	}
+	if without {
+		return false, stored && b.fetching(0, topicName)
+	}
 	if !changed || again {
-		return false, changed && again
+		return false, again
 	}
 	var properties frames.Properties
 	for p := range publish.Properties.All() {
-		h := b.aliases[p.Uint()]
-		switch {
-		case p.ID != frames.PropSubscriptionIdentifier || h == nil:
-			properties = append(properties, p.Encoded...)
+		if p.ID == frames.PropSubscriptionIdentifier && superfluous(p) {
 			continue
-		case h.superfluous(publish, topicName):
+		}
+		h := b.aliases[p.Uint()]
+		if p.ID != frames.PropSubscriptionIdentifier || h == nil {
+			properties = append(properties, p.Encoded...)
 			continue
 		}
 		owners := h.owners
@@ -117,29 +130,54 @@ func (b *subscriptions) rewriteIDs(publish *frames.Publish, topicName []byte) (c
 
 // superfluous reports whether h brings this message though it is not wanted of it.
 func (h *heldFilter) superfluous(publish *frames.Publish, topicName []byte) bool {
-	return h.fetch && (!publish.Retain && !h.live || publish.Retain && matchesOne(h.had, topicName))
+	return h.fetch && (!publish.Retain && !h.live || publish.Retain && h.unwanted(topicName))
 }
 
-func matchesOne(filters []string, topicName []byte) bool {
-	return slices.ContainsFunc(filters, func(filter string) bool { return frames.Match(filter, topicName) })
+// quiet keeps retained messages from a client that has them: without identifiers one cannot tell by which
+// filter they come. It belongs to a review and lasts until the broker's answer to its last packet.
+type quiet struct {
+	had   []had           // what the review brings again; from the answer to its first packet on
+	begun bool            // that has come
+	step  step            // what is new comes once,
+	seen  map[string]bool // of these topics it has
 }
 
-// quiet keeps retained messages that match filters from a client which has had them: without identifiers
-// one cannot tell by which filter they come. It lasts from the broker's answer to the first packet of the
-// review that brings them to that to the last.
-type quiet struct{ filters []string }
+// maxSeen bounds the topics that a review remembers: what comes by it and by something older, and is
+// beyond, comes twice.
+const maxSeen = 1024
+
+// hushed reports whether a retained message is to be kept from the client. b.mu is held.
+func (b *subscriptions) hushed(topicName []byte) bool {
+	if slices.ContainsFunc(b.quiet, func(q *quiet) bool { return q.begun && anyHas(q.had, topicName) }) {
+		return true
+	}
+	for _, q := range slices.Backward(b.quiet) {
+		if !q.step.isNew(topicName) {
+			continue
+		}
+		if q.seen[string(topicName)] {
+			return true
+		}
+		if q.seen == nil {
+			q.seen = map[string]bool{}
+		}
+		if len(q.seen) < maxSeen {
+			q.seen[string(topicName)] = true
+		}
+		return false
+	}
+	return false
+}
 
 // hush begins, unhush ends a time of quiet; none is nil. b.mu is held.
 func (b *subscriptions) hush(q *quiet) {
 	if q != nil {
-		b.quiet = append(b.quiet, q)
-		b.rewritten.Store(true)
+		q.begun = true
 	}
 }
 
 func (b *subscriptions) unhush(q *quiet) {
 	if q != nil {
 		b.quiet = slices.DeleteFunc(b.quiet, func(o *quiet) bool { return o == q })
-		b.rewritten.Store(len(b.aliases) > 0 || len(b.quiet) > 0)
 	}
 }

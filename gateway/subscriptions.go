@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"topicgate/frames"
+	"topicgate/policy"
 )
 
 // Bounds of what a client can make the gateway remember of its subscriptions.
@@ -36,6 +37,9 @@ type subscriptions struct {
 	held      map[string]*heldFilter   // by Topic Filter as the broker knows it
 	weight    int                      // of both, in bytes
 	aliases   map[uint32]*heldFilter   // by Subscription Identifiers of the gateway's own, in use or used last
+	fetched   []*heldFilter            // the last fetches, while there are identifiers to tell them by
+	reviewed  *policy.Access           // with which all of asked was last reviewed, or came to be
+	flagged   bool                     // a subscription has Retain As Published: retained messages may be live ones
 	parts     map[uint16]*part         // packets that wait for the broker's answer, by Packet Identifier
 	exchanges int                      // of the client's, that wait
 	wanted    bool                     // a review
@@ -47,7 +51,7 @@ type subscriptions struct {
 
 	quiet []*quiet // while retained messages may come again to a client without identifiers
 
-	rewritten atomic.Bool   // there are aliases, or quiet is not empty
+	rewritten atomic.Bool   // there are aliases
 	locals    atomic.Int32  // subscriptions to the gateway's own topics
 	changes   atomic.Uint64 // of what snapshot gives
 }
@@ -65,9 +69,10 @@ type subscription struct {
 
 // narrowed is what of a subscription may be read now.
 type narrowed struct {
-	covers []string // filters without the share group; the subscription's, when they are too many
-	pieces []string // how they are held upstream: no topic is matched by two
-	over   bool     // they are too many
+	covers []string       // filters without the share group; the subscription's, when they are too many
+	pieces []string       // how they are held upstream: no topic is matched by two
+	over   bool           // they are too many
+	access *policy.Access // which says so; nil: it was in force before this connection
 }
 
 // heldFilter is a subscription that the broker has, or is getting.
@@ -81,7 +86,8 @@ type heldFilter struct {
 	granted bool                // one was
 	fetch   bool                // not held: there for a moment, for retained messages
 	live    bool                // which is the moment before the same filter is held
-	had     []string            // where the client has them already
+	fetches fetch               // which
+	step    step                // and of which review; a fetch without it is long past
 }
 
 func (b *subscriptions) init() {
@@ -123,6 +129,7 @@ func (b *subscriptions) put(asked frames.Subscription, id uint32) (sub *subscrip
 		}
 	}
 	sub.Subscription, sub.id, sub.refused = asked, id, false
+	b.flagged = b.flagged || asked.RetainAsPublished
 	return sub, isNew
 }
 
@@ -188,8 +195,7 @@ func (b *subscriptions) assign(sub *subscription, n narrowed, r *request, slot i
 		r.subscribe(h, slot, retain)
 	}
 	if !again {
-		r.had = append(r.had, before.covers...)
-		r.fetchNew(sub, before.covers, fresh)
+		r.fetchGained(sub, before, fresh)
 	}
 }
 

@@ -63,7 +63,7 @@ func (w *world) comeBack(c *client) {
 		}
 	}
 	c.missed = nil
-	w.gains(c)
+	w.gains(c, true)
 }
 
 // subscribe asks for a filter, or in 3.x, where identifiers need not tell them apart, for some in one packet.

@@ -394,13 +394,14 @@ func (w *world) changed(change func()) {
 	change()
 	for _, c := range w.clients {
 		if c.wire != nil {
-			w.gains(c)
+			w.gains(c, false)
 		}
 	}
 }
 
-// gains notes the retained messages that come since c may read more than when it was last known.
-func (w *world) gains(c *client) {
+// gains notes the retained messages that come since c may read more than when it was last known. What a client
+// that slept could read is known to the gateway only as far as its subscriptions say so.
+func (w *world) gains(c *client, slept bool) {
 	before, now := c.known, w.accessOf(c.user)
 	c.known = now
 	for topic, kept := range w.retained {
@@ -412,7 +413,7 @@ func (w *world) gains(c *client) {
 			switch {
 			case was == always && is == always && !queued && !w.burst && !w.shares(c, topic):
 				v = never
-			case was == never && is == always && !s.shared && s.retain != 2 && !w.capped && w.joined(s, before, topic):
+			case was == never && is == always && !s.shared && s.retain != 2 && (!slept || !w.capped && w.joined(s, before, topic)):
 				v = always
 			}
 			c.wants(kept.key(true), s, v, kept.qos)
@@ -435,7 +436,7 @@ func (w *world) shares(c *client, topic string) bool {
 }
 
 // joined reports whether a topic is new to a subscription because of what is allowed, not because a deny
-// has gone that had cut it out: that brings no retained messages.
+// has gone that had cut it out.
 func (w *world) joined(s wish, before rules, topic string) bool {
 	if w.strict {
 		return before.whole(s.filter, worldTopics) == never

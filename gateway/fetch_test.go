@@ -1,0 +1,290 @@
+package gateway
+
+import (
+	"encoding/hex"
+	"runtime"
+	"testing"
+
+	"topicgate/frames"
+)
+
+// keptHex is a retained message as it comes with a SUBSCRIBE, in hex.
+func keptHex(v frames.Version, topic string, ids ...uint32) string {
+	p := frames.Publish{TopicName: []byte(topic), Retain: true}
+	for _, id := range ids {
+		p.Properties = p.Properties.AppendUint(frames.PropSubscriptionIdentifier, id)
+	}
+	return hex.EncodeToString(p.Append(nil, v))
+}
+
+// wholeRooms is a client whose room/# is held as it is, over the maximum.
+func wholeRooms(t *testing.T, v frames.Version) *conversation {
+	t.Helper()
+	r := newRooms(t, func(o *Options) { o.NarrowMax = 1 })
+	c := r.connect(v, "alice")
+	id := uint32(0)
+	if v == frames.V5 {
+		id = 7
+	}
+	c.asks(1, id, at(1, "room/#"))
+	c.asked("room/#")
+	c.grants(1, 1)
+	c.granted(1, 1)
+	return c
+}
+
+const roomThree, roomFour = "pattern read room/three/#\n", "pattern read room/four/#\n"
+
+// A subscription over TOPICGATE_NARROW_MAX is held as it was asked for whatever is joined: the new room's
+// retained messages are fetched, and no others.
+func TestARoomJoinedOverTheMaximumBringsItsRetainedMessages(t *testing.T) {
+	eachVersion(t, func(t *testing.T, v frames.Version) {
+		c := wholeRooms(t, v)
+		for range 2 { // joined, left, joined again
+			c.follow(roomRules)
+			c.setRules(roomRules + roomThree)
+			fetch := c.asked("room/three/#")
+			gone := c.left("room/three/#")
+			if o := fetch.Filters[0]; o.QoS != 1 || o.RetainHandling != 0 {
+				t.Errorf("the room is fetched with %+v; want QoS 1 and its retained messages", o)
+			}
+			if v != frames.V5 {
+				c.reply(keptHex(v, "room/three/x"))
+				c.hears(keptHex(v, "room/three/x"))
+			} else {
+				alias := identifier(fetch.Properties)
+				if alias == 0 || alias == 7 {
+					t.Errorf("the room is fetched with Subscription Identifier %d; want one of the gateway's own", alias)
+				}
+				// Live messages come by both.
+				c.reply(keptHex(v, "room/three/x", alias) + messageHex(v, "room/three/x", alias) + messageHex(v, "room/three/x", 7))
+				c.hears(keptHex(v, "room/three/x", 7))
+				c.hears(messageHex(v, "room/three/x", 7))
+			}
+			c.grants(fetch.PacketID, 1)
+			c.releases(gone)
+		}
+	})
+}
+
+// More rooms at once than TOPICGATE_NARROW_MAX: the filter is fetched whole, and what the client has had is
+// told by what it could read before.
+func TestManyRoomsJoinedAtOnceAreFetchedAsAWhole(t *testing.T) {
+	t.Run("5.0", func(t *testing.T) {
+		c := wholeRooms(t, frames.V5)
+		c.setRules(roomRules + roomThree + roomFour)
+		fetch, again := c.asked("room/#"), c.asked("room/#")
+		alias := identifier(fetch.Properties)
+		if identifier(again.Properties) != 7 || again.Filters[0].RetainHandling != 2 || alias == 7 {
+			t.Errorf("SUBSCRIBE %+v, then %+v; want retained messages of the first, and what was asked for at the end", fetch, again)
+		}
+		come := func(topic string, arrives bool) {
+			c.reply(keptHex(c.v, topic, alias))
+			if arrives {
+				c.hears(keptHex(c.v, topic, 7))
+			}
+		}
+		come("room/one/x", false)
+		come("room/three/x", true)
+		come("room/five/x", false) // not allowed
+		c.grants(fetch.PacketID, 1)
+		c.grants(again.PacketID, 1)
+		come("room/two/x", false) // the broker had no room to send it at once
+		come("room/four/x", true)
+	})
+	t.Run("3.1.1", func(t *testing.T) {
+		c := wholeRooms(t, frames.V311)
+		c.setRules(roomRules + roomThree + roomFour)
+		again := c.asked("room/#")
+		end := c.left(topicNone)
+		c.grants(again.PacketID, 1)
+		c.reply(keptHex(c.v, "room/one/x"))
+		c.reply(keptHex(c.v, "room/three/x"))
+		c.hears(keptHex(c.v, "room/three/x"))
+		c.reply(keptHex(c.v, "room/two/x"))
+		c.reply(keptHex(c.v, "room/four/x"))
+		c.hears(keptHex(c.v, "room/four/x"))
+		c.releases(end)
+	})
+}
+
+// What a deny had cut out of a subscription comes with its retained messages when the deny goes, in both
+// modes, and what the client had before does not come again.
+func TestALiftedDenyBringsTheRetainedMessages(t *testing.T) {
+	const allowed, denied = "pattern read room/#\n", "pattern deny room/+/secret\n"
+	for _, mode := range []SubscribeMode{SubscribeNarrow, SubscribeStrict} {
+		for _, v := range []frames.Version{frames.V311, frames.V5} {
+			t.Run(string(mode)+" "+v.String(), func(t *testing.T) {
+				r := newRooms(t, func(o *Options) { o.SubscribeMode = mode })
+				r.setRules(allowed + denied)
+				c := r.connect(v, "alice")
+				other := at(0, "room/one/+")
+				if v == frames.V5 {
+					other.RetainHandling = retainNever
+				}
+				c.asks(1, 0, at(1, "room/#"), other)
+				c.asked("room/#", "room/one/+")
+				c.grants(1, 1, 0)
+				c.granted(1, 1, 0)
+				r.setRules(allowed)
+				var ids []uint32
+				if v == frames.V5 {
+					fetch := c.asked("room/+/secret")
+					ids = append(ids, identifier(fetch.Properties))
+				} else { // no Retain Handling: the other wants them too
+					c.asked("room/+/secret", "room/one/secret")
+				}
+				c.reply(keptHex(v, "room/one/secret", ids...))
+				c.hears(keptHex(v, "room/one/secret"))
+			})
+		}
+	}
+}
+
+// What a sleeper could read nobody knows: over the maximum, nothing is fetched for it, and nothing twice.
+func TestASleeperOverTheMaximumFetchesNothing(t *testing.T) {
+	r := newRooms(t, func(o *Options) { o.NarrowMax = 1 })
+	c := r.connect(frames.V5, "alice")
+	go r.onlySession().restore([]storedSubscription{{Filter: "room/#", QoS: 1, ID: 3, Pieces: []string{"room/#"}}})
+	c.nothingUp()
+}
+
+// The Access of a fetch is kept for its late messages, but not of many.
+func TestFetchesKeepFewAccesses(t *testing.T) {
+	c := wholeRooms(t, frames.V5)
+	s := c.onlySession()
+	for i := range 2 * maxFetchesKept {
+		rules := roomRules
+		if c.setRules(roomRules); i%2 == 0 {
+			rules += roomThree + roomFour
+		} else {
+			rules += "pattern read room/five/#\npattern read room/six/#\n"
+		}
+		c.setRules(rules)
+		fetch, again := c.asked("room/#"), c.asked("room/#")
+		c.grants(fetch.PacketID, 1)
+		c.grants(again.PacketID, 1)
+	}
+	s.subs.mu.Lock()
+	defer s.subs.mu.Unlock()
+	kept := 0
+	for _, h := range s.subs.aliases {
+		if h.step.to != nil {
+			kept++
+		}
+	}
+	if kept != maxFetchesKept || len(s.subs.fetched) != kept {
+		t.Errorf("%d fetches keep an Access, %d are listed; want %d", kept, len(s.subs.fetched), maxFetchesKept)
+	}
+}
+
+// What a room brings comes by the review that follows the change, once: not by what was asked for before, broad as
+// it is and late.
+func TestWhatIsNewComesByItsOwnReview(t *testing.T) {
+	t.Run("before the review", func(t *testing.T) {
+		eachOf := []frames.Version{frames.V311, frames.V5}
+		for _, v := range eachOf {
+			c := wholeRooms(t, v)
+			s := c.onlySession()
+			s.subs.order.Lock() // the review has to wait
+			c.setRules(roomRules + roomThree)
+			for !s.access().Receive([]byte("room/three/x")).Allowed {
+				runtime.Gosched()
+			}
+			c.reply(keptHex(v, "room/three/x"))
+			c.reply(messageHex(v, "room/three/x"))
+			c.hears(messageHex(v, "room/three/x")) // live
+			s.subs.order.Unlock()
+			fetch := c.asked("room/three/#")
+			var ids []uint32
+			if v == frames.V5 {
+				ids = append(ids, identifier(fetch.Properties))
+			}
+			c.reply(keptHex(v, "room/three/x", ids...))
+			p, err := frames.ParsePublish(c.expect(frames.TypePublish), v)
+			if err != nil || !p.Retain || string(p.TopicName) != "room/three/x" {
+				t.Errorf("%s: client got %+v, %v; want the room's retained message", v, p, err)
+			}
+		}
+	})
+	t.Run("5.0", func(t *testing.T) {
+		c := wholeRooms(t, frames.V5)
+		c.setRules(roomRules + roomThree + roomFour)
+		first := identifier(c.asked("room/#").Properties)
+		c.asked("room/#")
+		c.setRules(roomRules + roomThree + roomFour + "pattern read room/five/#\n")
+		fetch := c.asked("room/five/#")
+		second := identifier(fetch.Properties)
+		gone := c.left("room/five/#")
+		for _, m := range []struct {
+			topic   string
+			id      uint32
+			arrives bool
+		}{
+			{"room/five/x", 7, false}, // by a SUBSCRIBE of the client's
+			{"room/five/x", first, false},
+			{"room/three/x", 7, false},
+			{"room/three/x", first, true},
+			{"room/five/x", second, true},
+		} {
+			c.reply(keptHex(c.v, m.topic, m.id))
+			if m.arrives {
+				c.hears(keptHex(c.v, m.topic, 7))
+			}
+		}
+		c.grants(fetch.PacketID, 1)
+		c.releases(gone)
+		c.reply(keptHex(c.v, "room/five/y", 7)) // no more to come by the fetch: not ours to judge
+		c.hears(keptHex(c.v, "room/five/y", 7))
+	})
+	t.Run("3.1.1", func(t *testing.T) {
+		c := wholeRooms(t, frames.V311)
+		c.setRules(roomRules + roomThree)
+		fetch := c.asked("room/three/#")
+		gone := c.left("room/three/#")
+		c.reply(keptHex(c.v, "room/three/x")) // by whatever it comes
+		c.hears(keptHex(c.v, "room/three/x"))
+		c.grants(fetch.PacketID, 1)
+		c.reply(keptHex(c.v, "room/three/x"))
+		c.reply(keptHex(c.v, "room/three/y"))
+		c.hears(keptHex(c.v, "room/three/y"))
+		c.releases(gone)
+		c.reply(keptHex(c.v, "room/three/x"))
+		c.hears(keptHex(c.v, "room/three/x"))
+	})
+}
+
+// A client that asks for Retain As Published is sent live messages that look like stored ones: they are not
+// taken for those.
+func TestALiveMessageWithItsRetainFlagIsNoStoredOne(t *testing.T) {
+	r := newRooms(t, func(o *Options) { o.NarrowMax = 1 })
+	c := r.connect(frames.V5, "alice")
+	c.asks(1, 7, frames.Subscription{TopicFilter: "room/#", RetainAsPublished: true})
+	c.asked("room/#")
+	c.grants(1, 0)
+	c.granted(1, 0)
+	c.setRules(roomRules + roomThree)
+	c.asked("room/three/#")
+	c.left("room/three/#")
+	c.reply(keptHex(c.v, "room/three/x", 7))
+	c.hears(keptHex(c.v, "room/three/x", 7))
+}
+
+// A SUBSCRIBE that comes between a change and its review is asked for by the rights of the last review, so
+// that the next one brings what is new, once.
+func TestASubscribeBeforeTheReviewLeavesWhatIsNewToIt(t *testing.T) {
+	r := newRooms(t)
+	c := r.subscribed(frames.V5)
+	s := r.onlySession()
+	s.subs.mu.Lock() // the change is seen, but not by reviewers
+	before := s.subs.reviewed
+	s.subs.mu.Unlock()
+	r.setRules(roomRules + roomThree)
+	c.asked("room/three/#")
+	s.subs.mu.Lock()
+	s.subs.reviewed = before
+	s.subs.mu.Unlock()
+	c.asks(2, 0, at(1, "room/+/x"))
+	c.asked("room/one/x", "room/two/x")
+	c.asked("room/three/x")
+}
