@@ -75,11 +75,7 @@ func (s *session) requestReview() {
 		return
 	}
 	b.reviewing = true
-	go func() {
-		for b.nextReview() {
-			s.review()
-		}
-	}()
+	s.server.reviewers.add(s)
 }
 
 // reviewedWith is what a new subscription is narrowed by: the Access of all the others, though a review may be
@@ -93,18 +89,33 @@ func (b *subscriptions) reviewedWith(access *policy.Access) *policy.Access {
 	return b.reviewed
 }
 
-// nextReview reports whether one more review is wanted.
-func (b *subscriptions) nextReview() bool {
+// beginReview reports whether the review that was asked for is still wanted.
+func (b *subscriptions) beginReview() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.wanted = false
+	if b.closed {
+		b.reviewsEnd()
+	}
+	return !b.closed
+}
+
+// endReview reports whether one more was asked for meanwhile.
+func (b *subscriptions) endReview() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.wanted && !b.closed {
-		b.wanted = false
 		return true
 	}
+	b.reviewsEnd()
+	return false
+}
+
+// reviewsEnd notes that no review is under way or wanted. b.mu is held.
+func (b *subscriptions) reviewsEnd() {
 	b.reviewing = false
 	b.init()
 	b.changed.Broadcast()
-	return false
 }
 
 // awaitReviews returns when the reviews of an ended session have ended too.
@@ -116,10 +127,14 @@ func (b *subscriptions) awaitReviews() {
 	}
 }
 
-// review makes the subscriptions upstream follow the policy.
-func (s *session) review() {
+// review makes the subscriptions upstream follow the policy. It calls wait before anything that may take long
+// for another reason than that there is much to do.
+func (s *session) review(wait func()) {
 	b := &s.subs
-	b.order.Lock()
+	if !b.order.TryLock() {
+		wait()
+		b.order.Lock()
+	}
 	defer b.order.Unlock()
 	access := s.access()
 	subs := b.list()
@@ -156,6 +171,9 @@ func (s *session) review() {
 	all := b.plan(&r)
 	b.mu.Unlock()
 
+	if len(all) > 0 || len(changed) > 0 {
+		wait()
+	}
 	if len(all) > 0 {
 		_, err := s.send(all, nil, nil)
 		if err == nil {

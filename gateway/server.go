@@ -31,6 +31,7 @@ type Server struct {
 	registry *registry // nil without Redis
 
 	handshakes *handshakes
+	reviewers  reviewers
 
 	open     atomic.Int64 // upgraded connections, also those without a session yet
 	draining atomic.Bool  // no new sessions

@@ -69,7 +69,7 @@ func (s *session) restore(stored []storedSubscription) {
 			s.subs.take(&t)
 		}
 	}
-	s.review()
+	s.review(func() {}) // nobody else waits for this goroutine
 }
 
 // take takes over what the broker has already.

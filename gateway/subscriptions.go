@@ -43,7 +43,7 @@ type subscriptions struct {
 	parts     map[uint16]*part         // packets that wait for the broker's answer, by Packet Identifier
 	exchanges int                      // of the client's, that wait
 	wanted    bool                     // a review
-	reviewing bool                     // a goroutine does
+	reviewing bool                     // one is under way, or is soon
 	closed    bool                     // the session has ended
 	changed   sync.Cond                // an exchange or the reviews have ended, or the session; L is mu
 

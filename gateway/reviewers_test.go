@@ -1,0 +1,56 @@
+package gateway
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+	"testing/synctest"
+
+	"topicgate/frames"
+)
+
+// However many brokers do not read what a review sends: the sessions behind them in the queue go on.
+func TestABrokerThatDoesNotReadHoldsUpNoOtherReview(t *testing.T) {
+	r := newRooms(t)
+	var last *conversation
+	for i := range 2*runtime.GOMAXPROCS(0) + 1 {
+		connect := connectOf(frames.V311, "alice")
+		connect.ClientID = fmt.Sprint("c", i)
+		last = r.connectWith(connect, acceptedBy(frames.V311))
+		last.asks(1, 0, at(1, "room/#"))
+		last.grants(last.asked("room/one/#", "room/two/#").PacketID, 1, 1)
+		last.granted(1, 1)
+	}
+	r.setRules(onlyTwo)
+	last.left("room/one/#")
+	r.setRules(roomRules)
+	last.asked("room/one/#")
+}
+
+// No more sessions are reviewed at a time than there are processors, unless their reviewers only wait.
+func TestReviewersAreFew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r reviewers
+		r.working = runtime.GOMAXPROCS(0) // all are busy
+		ended := make([]*session, 100)
+		for i := range ended {
+			ended[i] = &session{}
+			ended[i].subs.reviewing, ended[i].subs.closed = true, true
+			r.add(ended[i])
+		}
+		synctest.Wait()
+		if len(r.waiting) != len(ended) || r.working != runtime.GOMAXPROCS(0) {
+			t.Fatalf("%d sessions wait for %d reviewers; want all %d", len(r.waiting), r.working, len(ended))
+		}
+		for range runtime.GOMAXPROCS(0) { // each in turn: the first has another work in its place
+			r.stepAside()
+			synctest.Wait()
+		}
+		for _, s := range ended {
+			s.subs.awaitReviews()
+		}
+		if r.working != 0 || r.waiting != nil || r.comeBack() {
+			t.Errorf("%d reviewers are left, %d sessions wait; want none", r.working, len(r.waiting))
+		}
+	})
+}
