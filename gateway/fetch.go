@@ -11,9 +11,9 @@ import (
 // says so to the broker (it is held as it was asked for, or a deny has gone that had cut into a piece), they
 // are fetched: by a subscription that is there for a moment.
 
-// maxFetchesKept bounds the fetches whose late messages are told from those that the client has, or gets by another:
-// each keeps Accesses that are no longer in force. What the broker has held back for longer may come twice.
-const maxFetchesKept = 2
+// maxStepsKept bounds the reviews whose fetches' late messages are told from those that the client has, or gets by
+// another: each keeps an Access that is no longer in force. What the broker has held back for longer may come twice.
+const maxStepsKept = 4
 
 // had is what a client has had the retained messages of: the topics that match filters and that access
 // allowed, or all that match if there is none.
@@ -134,9 +134,19 @@ func (n narrowed) meets(filter string) bool {
 // keep notes that h fetches f, in a review that makes this step. b.mu is held.
 func (b *subscriptions) keep(h *heldFilter, f fetch, p step) {
 	h.fetches, h.step = f, p
-	if b.fetched = append(b.fetched, h); len(b.fetched) > maxFetchesKept {
-		b.fetched[0].fetches, b.fetched[0].step = fetch{}, step{}
-		b.fetched = slices.Delete(b.fetched, 0, 1)
+	b.fetched = append(b.fetched, h)
+	steps := 1
+	for i := len(b.fetched) - 1; i > 0; i-- {
+		if b.fetched[i-1].step == b.fetched[i].step {
+			continue
+		}
+		if steps++; steps > maxStepsKept {
+			for _, old := range b.fetched[:i] {
+				old.fetches, old.step = fetch{}, step{}
+			}
+			b.fetched = slices.Clone(b.fetched[i:])
+			return
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"encoding/hex"
+	"fmt"
 	"runtime"
 	"testing"
 
@@ -145,25 +146,34 @@ func TestALiftedDenyBringsTheRetainedMessages(t *testing.T) {
 func TestASleeperOverTheMaximumFetchesNothing(t *testing.T) {
 	r := newRooms(t, func(o *Options) { o.NarrowMax = 1 })
 	c := r.connect(frames.V5, "alice")
+	c.nothingUp() // begun
 	go r.onlySession().restore([]storedSubscription{{Filter: "room/#", QoS: 1, ID: 3, Pieces: []string{"room/#"}}})
 	c.nothingUp()
 }
 
-// The Access of a fetch is kept for its late messages, but not of many.
+// The Accesses of fetches are kept for late messages, but not of many reviews, however many fetches each has.
 func TestFetchesKeepFewAccesses(t *testing.T) {
 	c := wholeRooms(t, frames.V5)
 	s := c.onlySession()
-	for i := range 2 * maxFetchesKept {
+	c.asks(2, 8, at(0, "room/+/x"))
+	c.grants(c.asked("room/+/x").PacketID, 0)
+	c.granted(2, 0)
+	for i := range 2 * maxStepsKept {
 		rules := roomRules
-		if c.setRules(roomRules); i%2 == 0 {
-			rules += roomThree + roomFour
-		} else {
-			rules += "pattern read room/five/#\npattern read room/six/#\n"
+		for j := range i + 1 {
+			rules += fmt.Sprintf("pattern read room/a%d/#\npattern read room/b%d/#\n", j, j)
 		}
 		c.setRules(rules)
-		fetch, again := c.asked("room/#"), c.asked("room/#")
+		fetch, more := c.asked("room/#"), c.asked("room/+/x")
 		c.grants(fetch.PacketID, 1)
-		c.grants(again.PacketID, 1)
+		c.grants(more.PacketID, 1)
+		for range 2 { // and each once more, as it is to be
+			p, err := frames.ParseSubscribe(c.fromGateway(frames.TypeSubscribe), c.v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.grants(p.PacketID, 1)
+		}
 	}
 	s.subs.mu.Lock()
 	defer s.subs.mu.Unlock()
@@ -173,8 +183,35 @@ func TestFetchesKeepFewAccesses(t *testing.T) {
 			kept++
 		}
 	}
-	if kept != maxFetchesKept || len(s.subs.fetched) != kept {
-		t.Errorf("%d fetches keep an Access, %d are listed; want %d", kept, len(s.subs.fetched), maxFetchesKept)
+	if kept != 2*maxStepsKept || len(s.subs.fetched) != kept {
+		t.Errorf("%d fetches keep an Access, %d are listed; want the two of each of %d reviews", kept, len(s.subs.fetched), maxStepsKept)
+	}
+}
+
+// What a client has does not come again, by whichever of its subscriptions that now cover more: all fetch in the
+// same review.
+func TestManySubscriptionsFetchInOneReview(t *testing.T) {
+	r := newRooms(t)
+	c := r.connect(frames.V5, "alice")
+	const n = 2 * maxStepsKept
+	for i := range uint16(n) {
+		c.asks(1+i, 10+uint32(i), at(1, fmt.Sprintf("room/+/%d/#", i)))
+		s := c.asked(fmt.Sprintf("room/one/%d/#", i), fmt.Sprintf("room/two/%d/#", i))
+		c.grants(s.PacketID, 1, 1)
+		c.granted(1+i, 1)
+	}
+	r.setRules(roomRules + "pattern read room/+/+\n")
+	aliases := map[int]uint32{}
+	for i := range n {
+		s := c.asked(fmt.Sprintf("room/+/%d", i))
+		aliases[i] = identifier(s.Properties)
+	}
+	for i := range n {
+		topic := fmt.Sprintf("room/one/%d", i)
+		c.reply(keptHex(c.v, topic, aliases[i]))
+		topic = fmt.Sprintf("room/new/%d", i)
+		c.reply(keptHex(c.v, topic, aliases[i]))
+		c.hears(keptHex(c.v, topic, 10+uint32(i)))
 	}
 }
 
