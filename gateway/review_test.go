@@ -287,6 +287,7 @@ func TestASessionEndsWhileItsReviewWaitsForTheBroker(t *testing.T) {
 func TestAResumedSessionIsReviewedBeforeAnythingElse(t *testing.T) {
 	r := newRooms(t)
 	c := r.connect(frames.V5, "alice")
+	c.nothingUp() // begun: no review of its own meets the one below
 	s := r.onlySession()
 	go s.restore([]storedSubscription{
 		{Filter: "room/#", QoS: 1, ID: 3, Pieces: []string{"room/gone/#", "room/one/#"}, PieceIDs: map[string]uint32{"room/one/#": 268435455}},
