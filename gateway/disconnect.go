@@ -16,6 +16,8 @@ func (s *session) disconnectUp(p frames.Packet) error {
 		return s.malformedUp(&frames.Error{Type: frames.TypeDisconnect, Code: frames.ProtocolError, Rule: "MQTT-3.14.2-1",
 			Detail: "Reason Code or property that only servers send"})
 	}
+	s.subs.order.Lock() // a review that has begun is heard whole
+	defer s.subs.order.Unlock()
 	s.left.Store(true)
 	packet := p.Raw
 	// Whatever the reason is, but the normal one, the broker may publish the Will [MQTT-3.14.4-3].

@@ -136,6 +136,9 @@ func (s *session) review(wait func()) {
 		b.order.Lock()
 	}
 	defer b.order.Unlock()
+	if s.left.Load() {
+		return // the broker hears nothing after DISCONNECT
+	}
 	access := s.access()
 	subs := b.list()
 	results := make([]narrowed, len(subs))

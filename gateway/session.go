@@ -200,13 +200,14 @@ func (s *session) conclude(err error, established bool) {
 	if established {
 		s.auditEnd(err)
 	}
-	s.leave(err, established)
-	s.subs.awaitReviews()
-
 	var end EndReason
 	if !errors.As(err, &end) {
 		end = EndInternal
 	}
+	s.rememberLast(end)
+	s.leave(err, established)
+	s.subs.awaitReviews()
+
 	if established {
 		s.server.options.Metrics.sessionEnded(s.version.String(), end.String())
 	} else {

@@ -177,14 +177,17 @@ type sleeperRecord struct {
 }
 
 // writeDown stores what the session is subscribed to, if that has changed or the record is about to end. Once
-// the session has ended it stores nothing: what the broker was asked for last it may not have heard, and
-// an older record does less harm, for after it more is asked for than need be.
+// the session has ended it stores nothing: see rememberLast.
 func (s *session) writeDown(to *sleepers) {
 	s.sleep.mu.Lock()
 	defer s.sleep.mu.Unlock()
-	if s.cause() != nil {
-		return
+	if s.cause() == nil {
+		s.store(to)
 	}
+}
+
+// store does that. s.sleep.mu is held.
+func (s *session) store(to *sleepers) {
 	version := s.subs.version() // before the snapshot: it may be newer, and is then written again
 	if version == s.sleep.written && time.Since(s.sleep.at) < sleepRefresh {
 		return
@@ -250,4 +253,21 @@ func (s *session) rememberNow() {
 	if s.sleep.persistent {
 		s.writeDown(s.server.sleepers)
 	}
+}
+
+// rememberLast stores what a session that is about to leave the broker has asked it for. An older record may
+// do harm: a room that was left and joined again counts as subscribed, though it was unsubscribed in between. What a
+// lost broker has heard nobody knows, though, and another instance may have the Session by then; nor
+// what a review has not sent yet.
+func (s *session) rememberLast(end EndReason) {
+	switch {
+	case !s.sleep.persistent, end == EndBrokerLost, end == EndBrokerDisconnect, end == EndBrokerProtocolError:
+		return
+	case !s.subs.order.TryLock():
+		return
+	}
+	defer s.subs.order.Unlock()
+	s.sleep.mu.Lock()
+	defer s.sleep.mu.Unlock()
+	s.store(s.server.sleepers)
 }

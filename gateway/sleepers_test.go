@@ -130,3 +130,36 @@ func TestANewSessionForgetsWhatAnOlderOneHad(t *testing.T) {
 	c.say("c0 00")
 	c.passes("c0 00") // and no SUBSCRIBE before
 }
+
+// What is stored when the client leaves is what the broker has: a room that was left just before, and that is
+// joined again while the client sleeps, is subscribed when it comes back.
+func TestARoomLeftJustBeforeTheClientIsKnownToBeUnsubscribed(t *testing.T) {
+	for _, goodbye := range []bool{true, false} {
+		r := newRig(t, func(o *Options) { o.SubscribeMode = SubscribeNarrow })
+		r.setRules(sleeperRules)
+		c := r.connectWith(sleeperConnect(frames.V311), "20 02 00 00")
+		c.asks(5, 0, at(1, "room/+/chat"))
+		c.grants(c.asked("room/1/chat", "room/2/chat").PacketID, 1, 1)
+		c.granted(5, 1)
+		r.awaitStored()
+		s := r.onlySession()
+		s.sleep.mu.Lock() // Redis takes its time
+		r.setRules("pattern read room/2/#\n")
+		c.releases(c.left("room/1/chat"))
+		if goodbye {
+			c.say("e0 00")
+			c.passes("e0 00")
+		} else {
+			_ = c.ws.NetConn().Close()
+		}
+		for s.cause() == nil {
+			time.Sleep(time.Millisecond)
+		}
+		s.sleep.mu.Unlock()
+		c.brokerEnds()
+
+		r.setRules(sleeperRules)
+		c = r.connectWith(sleeperConnect(frames.V311), "20 02 01 00")
+		c.asked("room/1/chat")
+	}
+}
