@@ -377,7 +377,7 @@ func (w *world) flip(keys ...string) {
 			delete(missing, string(m.TopicName))
 			return len(missing) == 0
 		})
-		c.drain()
+		c.settle()
 	}
 }
 
