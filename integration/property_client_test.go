@@ -1,10 +1,13 @@
 package integration
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/gorilla/websocket"
 
 	"topicgate/frames"
 )
@@ -12,7 +15,7 @@ import (
 // What the clients of the world do.
 
 func (w *world) connectClient(c *client, clean bool) (resumed bool) {
-	wire, connack := w.connecting(w.t, c.version, c.id, w.issuer.token(w.t, c.user.name), func(connect *frames.Connect) {
+	wire, connack := pick(w, w.gateways).connecting(w.t, c.version, c.id, w.issuer.token(w.t, c.user.name), func(connect *frames.Connect) {
 		connect.CleanStart = clean
 		if c.version == frames.V5 && !clean {
 			connect.Properties = connect.Properties.AppendUint(frames.PropSessionExpiryInterval, 3600)
@@ -37,6 +40,33 @@ func (w *world) leave(c *client) {
 	}
 	_ = c.ws.Close()
 	c.wire = nil
+}
+
+// block turns all clients of a user out, by whichever gateway they are connected; their MQTT Sessions stay.
+func (w *world) block(u *person) {
+	w.note("%s is blocked, and no more", u.name)
+	for _, c := range w.clients {
+		if c.user == u && c.wire != nil {
+			c.settle()
+		}
+	}
+	w.redis.do(w.t, "SADD", "topicgate:blocked", u.name)
+	for _, c := range w.clients {
+		if c.user != u || c.wire == nil {
+			continue
+		}
+		for {
+			if _, err := c.next(); err != nil {
+				if closed := (*websocket.CloseError)(nil); !errors.As(err, &closed) || closed.Code != 4403 {
+					w.t.Errorf("%s: a blocked user's connection ends with %v; want close 4403", c.id, err)
+				}
+				break
+			}
+		}
+		_ = c.ws.Close()
+		c.wire = nil
+	}
+	w.redis.do(w.t, "SREM", "topicgate:blocked", u.name)
 }
 
 // comeBack resumes the MQTT Session: what was queued comes as far as it may be read now.
@@ -85,6 +115,7 @@ func (w *world) subscribe(c *client) {
 		s := frames.Subscription{TopicFilter: strings.ReplaceAll(pick(w, worldFilters), "$share/g/", "$share/"+c.id+"/"), QoS: frames.QoS(w.random.IntN(3))}
 		if c.version == frames.V5 {
 			s.RetainHandling = uint8(max(0, w.random.IntN(5)-2))
+			s.NoLocal = !strings.HasPrefix(s.TopicFilter, "$share/") && w.random.IntN(2) == 0 // [MQTT-3.8.3-4]; nobody here publishes
 		}
 		if !slices.ContainsFunc(packet.Filters, func(o frames.Subscription) bool { return o.TopicFilter == s.TopicFilter }) {
 			packet.Filters = append(packet.Filters, s)

@@ -67,7 +67,8 @@ func TestEveryClientReceivesWhatTheModelSays(t *testing.T) {
 	} {
 		t.Run(mode.name, func(t *testing.T) {
 			t.Parallel()
-			s := newStack(t, worldPolicy, mode.more)
+			s := prepareStack(t, worldPolicy)
+			gateways := s.three(t, mode.more)
 			seeds := []uint64{*propertySeed}
 			switch {
 			case *propertySeed != 0:
@@ -79,7 +80,7 @@ func TestEveryClientReceivesWhatTheModelSays(t *testing.T) {
 			end := time.Now().Add(*propertyTime)
 			for round := 0; round < len(seeds) && !t.Failed(); round++ {
 				w := newWorld(t, s, fmt.Sprint(round), seeds[round])
-				w.strict, w.capped = mode.strict, mode.capped
+				w.gateways, w.strict, w.capped = gateways, mode.strict, mode.capped
 				w.play(40)
 				if *propertySeed == 0 && time.Now().Before(end) {
 					seeds = append(seeds, rand.Uint64())
@@ -94,6 +95,7 @@ func TestEveryClientReceivesWhatTheModelSays(t *testing.T) {
 type world struct {
 	*stack
 	t              *testing.T
+	gateways       []*gateway // any of which a client connects to
 	random         *rand.Rand
 	strict, capped bool
 	burst          bool // there may have been a state between before and after
@@ -265,6 +267,8 @@ func (w *world) step() {
 		} else {
 			w.leave(c)
 		}
+	case n == 18:
+		w.block(u)
 	}
 	for range 1 + w.random.IntN(4) {
 		w.publish()
