@@ -325,3 +325,21 @@ func TestASubscribeBeforeTheReviewLeavesWhatIsNewToIt(t *testing.T) {
 	c.asked("room/one/x", "room/two/x")
 	c.asked("room/three/x")
 }
+
+// One subscription fetches by the very filter that another comes to be held by: both have the message, though the
+// second asks for it only if its filter is new to the broker.
+func TestAFetchByAFilterThatIsNewIsNotItsBeginning(t *testing.T) {
+	r := newRooms(t, func(o *Options) { o.NarrowMax = 1 })
+	r.setRules(roomRules + roomThree + "pattern deny room/three/#\n")
+	c := r.connect(frames.V5, "alice")
+	c.asks(1, 7, at(1, "room/#"))
+	c.grants(c.asked("room/#").PacketID, 1)
+	c.granted(1, 1)
+	c.asks(2, 8, frames.Subscription{TopicFilter: "room/three/#", RetainHandling: retainIfNew})
+	c.granted(2, 0)
+	r.setRules(roomRules + roomThree)
+	c.asked("room/three/#")
+	if s := c.asked("room/three/#"); identifier(s.Properties) != 8 || s.Filters[0].RetainHandling != retainAlways {
+		t.Errorf("after the fetch: SUBSCRIBE %+v; want identifier 8 and its retained messages", s)
+	}
+}

@@ -105,6 +105,9 @@ func (b *subscriptions) plan(r *request) []outgoing {
 				replaced = append(replaced, entry{options: frames.Subscription{TopicFilter: filter}, held: others})
 			} else if h = held; r.identifiers {
 				r.subscribe(known, -1, retainNever)
+				if t := r.byHeld[known]; t.retain == retainIfNew {
+					t.retain = retainAlways // after the fetch it is not new to the broker
+				}
 			} else {
 				r.subscribe(known, -1, retainAlways)
 				continue
