@@ -131,18 +131,24 @@ func (n narrowed) meets(filter string) bool {
 	return slices.ContainsFunc(n.covers, func(cover string) bool { return frames.Overlaps(cover, filter) })
 }
 
+// fetched is what a filter fetches, and of which review that is.
+type fetched struct {
+	fetch
+	step
+}
+
 // keep notes that h fetches f, in a review that makes this step. b.mu is held.
 func (b *subscriptions) keep(h *heldFilter, f fetch, p step) {
-	h.fetches, h.step = f, p
+	h.fetched = &fetched{f, p}
 	b.fetched = append(b.fetched, h)
 	steps := 1
 	for i := len(b.fetched) - 1; i > 0; i-- {
-		if b.fetched[i-1].step == b.fetched[i].step {
+		if b.fetched[i-1].fetched.step == b.fetched[i].fetched.step {
 			continue
 		}
 		if steps++; steps > maxStepsKept {
 			for _, old := range b.fetched[:i] {
-				old.fetches, old.step = fetch{}, step{}
+				old.fetched = nil
 			}
 			b.fetched = slices.Clone(b.fetched[i:])
 			return
@@ -153,14 +159,14 @@ func (b *subscriptions) keep(h *heldFilter, f fetch, p step) {
 // unwanted reports whether h, which fetches, brings a retained message that is not new by it: the client has
 // it, or it was allowed later and another fetch brings it.
 func (h *heldFilter) unwanted(topicName []byte) bool {
-	return h.step.to != nil && (!h.step.to.Receive(topicName).Allowed || anyHas(h.fetches.had, topicName))
+	return h.fetched != nil && (!h.fetched.to.Receive(topicName).Allowed || anyHas(h.fetched.had, topicName))
 }
 
 // fetching reports whether a retained message that comes with this Subscription Identifier (0: none) is one that a
 // fetch brings, which is not answered yet. b.mu is held.
 func (b *subscriptions) fetching(id uint32, topicName []byte) bool {
 	return slices.ContainsFunc(b.fetched, func(h *heldFilter) bool {
-		return h.waiting > 0 && h.owners[0].id == id && h.step.isNew(topicName) && had{filters: h.fetches.filters}.has(topicName)
+		return h.waiting > 0 && h.owners[0].id == id && h.fetched.isNew(topicName) && had{filters: h.fetched.filters}.has(topicName)
 	})
 }
 

@@ -179,7 +179,7 @@ func TestFetchesKeepFewAccesses(t *testing.T) {
 	defer s.subs.mu.Unlock()
 	kept := 0
 	for _, h := range s.subs.aliases {
-		if h.step.to != nil {
+		if h.fetched != nil {
 			kept++
 		}
 	}

@@ -9,7 +9,7 @@ type recent struct {
 	serial uint64 // of the Access that allowed it; 0: none
 	rule   *policy.Rule
 	size   uint8
-	topic  [63]byte // longer ones are not kept
+	topic  [55]byte // longer ones are not kept
 }
 
 // ask returns what decide says of topicName under access.

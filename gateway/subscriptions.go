@@ -86,8 +86,7 @@ type heldFilter struct {
 	granted bool                // one was
 	fetch   bool                // not held: there for a moment, for retained messages
 	live    bool                // which is the moment before the same filter is held
-	fetches fetch               // which
-	step    step                // and of which review; a fetch without it is long past
+	fetched *fetched            // what; nil, though fetch is set: it is long past
 }
 
 func (b *subscriptions) init() {
