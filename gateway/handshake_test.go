@@ -136,9 +136,9 @@ func (r *rig) ask(address string, n int) (clients []*conversation) {
 			c := r.dial(frames.V311).patient()
 			c.send(connect.Append(nil, frames.V311))
 			clients = append(clients, c)
+			synctest.Wait() // they come in order
 		}
 	}
-	synctest.Wait()
 	return clients
 }
 

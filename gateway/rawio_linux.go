@@ -19,8 +19,6 @@ func lightWrite(fd uintptr, p []byte) (int, error) {
 	return light(syscall.SYS_WRITE, fd, p[:min(len(p), lightBytes)])
 }
 
-const lightBytes = 64 << 10
-
 func light(call, fd uintptr, p []byte) (int, error) {
 	n, _, errno := syscall.RawSyscall(call, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
 	if errno != 0 {

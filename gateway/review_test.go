@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"topicgate/frames"
 )
 
@@ -167,7 +169,12 @@ func TestADeliveryUnderWayIsCompletedByTheClient(t *testing.T) {
 func TestAFullClientHearsNothingOfARevokedTopic(t *testing.T) {
 	r := newRooms(t)
 	c := r.subscribed(frames.V311)
+	judged := func() float64 {
+		return testutil.ToFloat64(r.server.options.Metrics.packets[dirDown][frames.TypePublish])
+	}
+	before := judged()
 	c.reply(messageHex(c.v, "room/one/before")) // the gateway writes this, and nobody reads
+	r.until("the first message is judged", func() bool { return judged() > before })
 	sent := make(chan struct{})
 	changed := make(chan struct{})
 	go func() {

@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// lightBytes is what one system call writes at most where it is a light one.
+const lightBytes = 64 << 10
+
 // writing is the write half of a socket.
 type writing struct {
 	// Owned by who holds turn: one Write after the other.
