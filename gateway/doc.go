@@ -27,10 +27,11 @@
 // # Owners
 //
 // Two goroutines serve a session, each the only reader of its side. After some seconds of silence they end, and
-// one goroutine waits for all silent sessions (parking.go): the next byte starts another. Any goroutine may write to either side, by
-// an outbound, whose lock orders whole packets; a peer that does not read stops those who write to it, until
-// the write timeout ends the session. Policy changes, the end of a token, an operator's order and the drain
-// come from outside as calls of review or finish, which keep no goroutine while nothing happens.
+// one goroutine waits for all silent sessions (parking.go): the next byte starts another. Any goroutine may
+// write to either side, by an outbound, whose lock orders whole packets; a peer that does not read stops those
+// who write to it, until the write timeout ends the session. Policy changes, the end of a token, an operator's
+// order and the drain come from outside as calls of review or finish, which keep no goroutine while nothing
+// happens.
 //
 // Callers hand New what it needs (Options), serve with Serve, and end with Drain or Close.
 package gateway
