@@ -34,7 +34,7 @@ func connectTCP(t *testing.T, user string, secure bool) *conversation {
 func newRigTCP(t testing.TB, certificates []tls.Certificate) (r *rig, address string, broker net.Listener) {
 	t.Helper()
 	if runtime.GOOS != "linux" {
-		t.Skip("nobody is parked")
+		t.Skip("sessions are parked on Linux alone")
 	}
 	listen := func() net.Listener {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
