@@ -33,7 +33,7 @@ var (
 )
 
 // begin keeps the broker's connection and passes its CONNACK on.
-func (s *session) begin(conn brokerConn, connect *frames.Connect, connack frames.Connack, stored []storedSubscription) error {
+func (s *session) begin(conn brokerConn, connect *frames.Connect, connack frames.Connack, stored *storedSubscriptions) error {
 	o := &s.server.options
 	_ = conn.socket.SetDeadline(time.Time{}) // before finish may set one
 	conn.socket.session, s.clientSocket.session = s, s
@@ -88,7 +88,7 @@ func (s *session) begin(conn brokerConn, connect *frames.Connect, connack frames
 	if err := s.client.flush(); err != nil {
 		return s.clientWriteError(err)
 	}
-	if s.resumed {
+	if s.resumed && stored != nil {
 		s.restore(stored) // nothing has been delivered yet: down has not started
 	}
 	s.remember() // a new Session has nothing, whatever is stored of an older one

@@ -73,18 +73,18 @@ func (s *session) establish(connect *frames.Connect) error {
 
 // startWakeUp reads what a MQTT Session that may be resumed is subscribed to, while the policy is
 // loaded. The function that it returns waits for that.
-func (s *session) startWakeUp(ctx context.Context, connect *frames.Connect) func() ([]storedSubscription, error) {
+func (s *session) startWakeUp(ctx context.Context, connect *frames.Connect) func() (*storedSubscriptions, error) {
 	if connect.CleanStart {
-		return func() ([]storedSubscription, error) { return nil, nil }
+		return func() (*storedSubscriptions, error) { return nil, nil }
 	}
-	var stored []storedSubscription
+	var stored *storedSubscriptions
 	var err error
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		stored, err = s.wakeUp(ctx)
 	}()
-	return func() ([]storedSubscription, error) {
+	return func() (*storedSubscriptions, error) {
 		<-done
 		return stored, err
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"runtime"
+	"strings"
 	"testing"
 
 	"topicgate/frames"
@@ -142,13 +143,61 @@ func TestALiftedDenyBringsTheRetainedMessages(t *testing.T) {
 	}
 }
 
-// What a sleeper could read nobody knows: over the maximum, nothing is fetched for it, and nothing twice.
-func TestASleeperOverTheMaximumFetchesNothing(t *testing.T) {
+// A Session of which it is not stored what could be read, since it was too much: over the maximum, nothing is fetched
+// for it, and nothing twice.
+func TestASleeperOfWhomNothingIsKnownFetchesNothing(t *testing.T) {
 	r := newRooms(t, func(o *Options) { o.NarrowMax = 1 })
 	c := r.connect(frames.V5, "alice")
 	c.nothingUp() // begun
-	go r.onlySession().restore([]storedSubscription{{Filter: "room/#", QoS: 1, ID: 3, Pieces: []string{"room/#"}}})
+	go r.onlySession().restore(&storedSubscriptions{Subscriptions: []storedSubscription{{Filter: "room/#", QoS: 1, ID: 3, Pieces: []string{"room/#"}}}})
 	c.nothingUp()
+}
+
+// What came to be readable while the client was away, and no piece says so, is fetched when it is back; what it had
+// is not.
+func TestASleeperFetchesWhatItHasGained(t *testing.T) {
+	const all, denied = "pattern read room/#\n", "pattern deny room/+/secret\n"
+	for _, tt := range []struct {
+		name        string
+		mode        SubscribeMode
+		before, now string
+		want        []string
+	}{
+		{"nothing over the maximum", SubscribeNarrow, roomRules, roomRules, nil},
+		{"a room over the maximum", SubscribeNarrow, roomRules, roomRules + roomThree, []string{"room/three/#"}},
+		{"a room over the maximum for another", SubscribeNarrow, roomRules, "pattern read room/one/#\n" + roomThree, []string{"room/three/#"}},
+		{"no deny is lifted", SubscribeNarrow, all + denied, all + denied, nil},
+		{"a deny is lifted", SubscribeNarrow, all + denied, all, []string{"room/+/secret"}},
+		{"a deny is lifted, strict", SubscribeStrict, all + denied, all, []string{"room/+/secret"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRooms(t, func(o *Options) { o.NarrowMax, o.SubscribeMode = 1, tt.mode })
+			r.setRules(tt.before)
+			c := r.connect(frames.V5, "alice")
+			c.asks(1, 0, at(1, "room/#"))
+			c.grants(c.asked("room/#").PacketID, 1)
+			c.granted(1, 1)
+			stored := r.onlySession().subs.snapshot()
+			c.ws.Close()
+			for len(r.server.Sessions()) > 0 {
+				runtime.Gosched()
+			}
+			r.setRules(tt.now)
+			c = r.connect(frames.V5, "alice")
+			c.nothingUp() // begun
+			go r.onlySession().restore(&stored)
+			if tt.want == nil {
+				c.nothingUp()
+				return
+			}
+			fetch := c.asked(tt.want...)
+			c.left(tt.want...)
+			id := identifier(fetch.Properties)
+			topic := strings.NewReplacer("+", "one", "#", "x").Replace(tt.want[0])
+			c.reply(keptHex(c.v, topic, id))
+			c.hears(keptHex(c.v, topic))
+		})
+	}
 }
 
 // The Accesses of fetches are kept for late messages, but not of many reviews, however many fetches each has.

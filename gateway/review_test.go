@@ -296,12 +296,12 @@ func TestAResumedSessionIsReviewedBeforeAnythingElse(t *testing.T) {
 	c := r.connect(frames.V5, "alice")
 	c.nothingUp() // begun: no review of its own meets the one below
 	s := r.onlySession()
-	go s.restore([]storedSubscription{
+	go s.restore(&storedSubscriptions{Subscriptions: []storedSubscription{
 		{Filter: "room/#", QoS: 1, ID: 3, Pieces: []string{"room/gone/#", "room/one/#"}, PieceIDs: map[string]uint32{"room/one/#": 268435455}},
 		{Filter: "room/one/#", QoS: 2, ID: 4, Pieces: []string{"room/one/#"}, PieceIDs: map[string]uint32{"room/one/#": 268435455}},
 		{Filter: "not/a#filter", Pieces: []string{"x"}},
 		{Filter: "room/x", QoS: 7},
-	})
+	}})
 	c.left("room/gone/#")
 	if s := c.asked("room/two/#"); s.Filters[0].QoS != 1 || identifier(s.Properties) != 3 {
 		t.Errorf("SUBSCRIBE %+v; want QoS 1 and identifier 3", s)

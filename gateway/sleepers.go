@@ -171,11 +171,6 @@ type sleeping struct {
 	at      time.Time
 }
 
-// sleeperRecord is what is stored, as JSON.
-type sleeperRecord struct {
-	Subscriptions []storedSubscription `json:"subscriptions"`
-}
-
 // writeDown stores what the session is subscribed to, if that has changed or the record is about to end. Once
 // the session has ended it stores nothing: see rememberLast.
 func (s *session) writeDown(to *sleepers) {
@@ -192,7 +187,7 @@ func (s *session) store(to *sleepers) {
 	if version == s.sleep.written && time.Since(s.sleep.at) < sleepRefresh {
 		return
 	}
-	data, err := json.Marshal(sleeperRecord{s.subs.snapshot()})
+	data, err := json.Marshal(s.subs.snapshot())
 	if err == nil {
 		ctx, cancel := context.WithTimeout(context.Background(), sleepTimeout)
 		err = to.store.save(ctx, s.upstreamID, data, s.sleep.ttl)
@@ -208,7 +203,7 @@ func (s *session) store(to *sleepers) {
 }
 
 // wakeUp reads what the MQTT Session was subscribed to when its client left; nil if nothing is known.
-func (s *session) wakeUp(ctx context.Context) ([]storedSubscription, error) {
+func (s *session) wakeUp(ctx context.Context) (*storedSubscriptions, error) {
 	data, err := s.server.sleepers.store.load(ctx, s.upstreamID)
 	if err != nil {
 		return nil, fmt.Errorf("load subscriptions: %w", err)
@@ -216,12 +211,12 @@ func (s *session) wakeUp(ctx context.Context) ([]storedSubscription, error) {
 	if data == nil {
 		return nil, nil
 	}
-	var record sleeperRecord
+	var record storedSubscriptions
 	if err := json.Unmarshal(data, &record); err != nil {
 		s.log(slog.LevelWarn, "stored subscriptions are not readable", "err", err.Error())
 		return nil, nil // as if the Session came from before the gateway
 	}
-	return record.Subscriptions, nil
+	return &record, nil
 }
 
 // expectSleep notes whether and how long the broker keeps the MQTT Session, from what was asked of it and

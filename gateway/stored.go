@@ -4,6 +4,22 @@ import (
 	"slices"
 
 	"topicgate/frames"
+	"topicgate/policy"
+)
+
+// storedSubscriptions is what is stored, as JSON.
+type storedSubscriptions struct {
+	Subscriptions []storedSubscription `json:"subscriptions"`
+
+	// What of them could be read, where their filters do not say so; nil: they do, or it is too much.
+	Readable *policy.Readable `json:"readable,omitempty"`
+}
+
+// Bounds of Readable.
+const (
+	maxReadable        = 4096 // Topic Filters
+	maxReadableBytes   = 256 << 10
+	maxReadableSources = 16 // Topic Filters that it is found for, each of which may take a while
 )
 
 // storedSubscription is a subscription as it outlives the connection: what the client asked for, and the
@@ -35,10 +51,21 @@ func (t *storedSubscription) valid() bool {
 func (b *subscriptions) version() uint64 { return b.changes.Load() }
 
 // snapshot is what is to be known of the subscriptions when the MQTT Session is resumed.
-func (b *subscriptions) snapshot() []storedSubscription {
+func (b *subscriptions) snapshot() storedSubscriptions {
+	stored, access, unclear := b.listStored()
+	s := storedSubscriptions{Subscriptions: stored}
+	if unclear { // it can take a while: b.mu is not held
+		s.Readable = readable(access, stored)
+	}
+	return s
+}
+
+// listStored gives the subscriptions and what they were last reviewed with. unclear says that their covers
+// do not tell what could be read.
+func (b *subscriptions) listStored() (stored []storedSubscription, access *policy.Access, unclear bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	stored := make([]storedSubscription, 0, len(b.asked))
+	stored, access = make([]storedSubscription, 0, len(b.asked)), b.reviewed
 	for _, sub := range b.asked {
 		t := storedSubscription{
 			Filter: sub.TopicFilter, QoS: sub.QoS, NoLocal: sub.NoLocal, RetainAsPublished: sub.RetainAsPublished,
@@ -56,30 +83,61 @@ func (b *subscriptions) snapshot() []storedSubscription {
 			}
 		}
 		stored = append(stored, t)
+		unclear = unclear || len(sub.covers) > 0 && (sub.over || access.Denies())
 	}
-	return stored
+	return stored, access, unclear
+}
+
+// readable writes down what of subscriptions may be read; nil if that is too much.
+func readable(access *policy.Access, stored []storedSubscription) *policy.Readable {
+	var filters []string
+	for _, t := range stored {
+		_, rest, _ := frames.SplitShare(t.Filter)
+		inside := func(outer string) bool { return frames.Covers(outer, rest) }
+		if len(t.Pieces) == 0 || slices.ContainsFunc(filters, inside) {
+			continue
+		}
+		filters = slices.DeleteFunc(filters, func(inner string) bool { return frames.Covers(rest, inner) })
+		if filters = append(filters, rest); len(filters) > maxReadableSources {
+			return nil
+		}
+	}
+	r, complete := access.Readable(filters, maxReadable)
+	size := 0
+	for _, filter := range slices.Concat(r.Allowed, r.Denied) {
+		size += len(filter)
+	}
+	if !complete || size > maxReadableBytes {
+		return nil
+	}
+	return &r
 }
 
 // restore takes over the subscriptions of a resumed MQTT Session and brings them up to date: what may no
 // longer be read is unsubscribed before anything else is sent, what has come to it meanwhile is
 // subscribed. It is called before the pumps start. What is stored is checked as if a client had sent it.
-func (s *session) restore(stored []storedSubscription) {
-	for _, t := range stored {
+func (s *session) restore(stored *storedSubscriptions) {
+	var before *policy.Access
+	if stored.Readable != nil {
+		before = stored.Readable.Access()
+	}
+	for _, t := range stored.Subscriptions {
 		if t.valid() {
-			s.subs.take(&t)
+			s.subs.take(&t, before)
 		}
 	}
 	s.review(func() {}) // nobody else waits for this goroutine
 }
 
-// take takes over what the broker has already.
-func (b *subscriptions) take(t *storedSubscription) {
+// take takes over what the broker has already; access is what could be read then, nil if it is not known.
+func (b *subscriptions) take(t *storedSubscription, access *policy.Access) {
 	sub, _ := b.put(frames.Subscription{TopicFilter: t.Filter, QoS: t.QoS, NoLocal: t.NoLocal,
 		RetainAsPublished: t.RetainAsPublished, RetainHandling: t.RetainHandling}, t.ID)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.reviewed = access
 	var unused request
-	n := narrowed{covers: t.Covers, pieces: t.Pieces}
+	n := narrowed{covers: t.Covers, pieces: t.Pieces, access: access}
 	if n.covers == nil {
 		n.covers = t.Pieces
 	}

@@ -22,7 +22,7 @@ func TestStoredSubscriptionsAreThoseOfTheSession(t *testing.T) {
 	c.fromGateway(frames.TypeSubscribe)
 	s := r.onlySession()
 	version := s.subs.version()
-	stored := s.subs.snapshot()
+	stored := s.subs.snapshot().Subscriptions
 	if len(stored) != 1 || stored[0].Filter != "room/#" || stored[0].QoS != 1 || len(stored[0].Pieces) != 2 {
 		t.Errorf("snapshot() = %+v; want room/# at QoS 1 in two pieces", stored)
 	}
@@ -33,7 +33,7 @@ func TestStoredSubscriptionsAreThoseOfTheSession(t *testing.T) {
 	if got := s.subs.version(); got == version {
 		t.Errorf("version() = %d, as before the UNSUBSCRIBE", got)
 	}
-	if stored := s.subs.snapshot(); len(stored) != 0 {
+	if stored := s.subs.snapshot().Subscriptions; len(stored) != 0 {
 		t.Errorf("snapshot() = %+v after UNSUBSCRIBE; want none", stored)
 	}
 }

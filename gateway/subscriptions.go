@@ -72,7 +72,7 @@ type narrowed struct {
 	covers []string       // filters without the share group; the subscription's, when they are too many
 	pieces []string       // how they are held upstream: no topic is matched by two
 	over   bool           // they are too many
-	access *policy.Access // which says so; nil: it was in force before this connection
+	access *policy.Access // which says so; nil: it was in force before this connection, and is not known
 }
 
 // heldFilter is a subscription that the broker has, or is getting.

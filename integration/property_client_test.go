@@ -94,7 +94,7 @@ func (w *world) comeBack(c *client) {
 		}
 	}
 	c.missed = nil
-	w.gains(c, true)
+	w.gains(c)
 }
 
 // subscribe asks for a filter, or in 3.x, where identifiers need not tell them apart, for some in one packet.

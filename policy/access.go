@@ -21,6 +21,7 @@ type Access struct {
 	views     []view
 	depth     int    // of the deepest trie
 	denies    bool   // some rule does
+	written   int    // filters that it was made of, if of a Readable
 	reason    string // not empty: no rule is asked
 	serial    uint64
 }
@@ -63,6 +64,9 @@ func (a *Access) Publish(topicName []byte) Decision { return a.decide(topicName,
 // Receive says whether a message of topicName may be delivered; otherwise it is
 // as Publish.
 func (a *Access) Receive(topicName []byte) Decision { return a.decide(topicName, reading) }
+
+// Denies reports whether some rule denies.
+func (a *Access) Denies() bool { return a != nil && a.denies }
 
 func (a *Access) decide(topicName []byte, op operation) Decision {
 	if a == nil || a.reason != "" {

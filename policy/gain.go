@@ -21,7 +21,10 @@ func (a *Access) Since(before *Access) *Gain {
 	}
 	g := &Gain{now: a, before: before, more: a, lifted: &Access{}}
 	if before != nil && before.reason == "" {
-		g.more, g.lifted = a.beyond(before, read), before.beyond(a, deny)
+		g.lifted = before.beyond(a, deny)
+		if before.written == 0 { // else its rules are others, though they may say the same
+			g.more = a.beyond(before, read)
+		}
 		if len(g.more.views) == 0 && len(g.lifted.views) == 0 {
 			return nil
 		}
@@ -41,19 +44,24 @@ func (g *Gain) Within(topicFilter string, max int) (filters []string, complete b
 	if g == nil {
 		return nil, true
 	}
-	filters, complete = g.more.Narrow(topicFilter, max)
+	limit := max
+	if g.before != nil {
+		limit += g.before.written // which are found again
+	}
+	filters, complete = g.more.Narrow(topicFilter, limit)
 	if !complete {
 		return nil, false
 	}
-	filters = slices.DeleteFunc(filters, func(filter string) bool {
+	denied := func(filter string) bool {
 		_, denied := g.now.cover(filter)
-		return denied != nil || g.before.covers(filter)
-	})
-	lifted, complete := g.lifted.Narrow(topicFilter, max)
+		return denied != nil
+	}
+	filters = slices.DeleteFunc(filters, func(filter string) bool { return denied(filter) || g.before.covers(filter) })
+	lifted, complete := g.lifted.Narrow(topicFilter, limit)
 	if !complete {
 		return nil, false
 	}
-	for _, filter := range lifted {
+	for _, filter := range slices.DeleteFunc(lifted, denied) {
 		left, whole := g.now.Narrow(filter, max)
 		if !whole {
 			left = []string{filter}
