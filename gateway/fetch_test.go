@@ -110,6 +110,22 @@ func TestManyRoomsJoinedAtOnceAreFetchedAsAWhole(t *testing.T) {
 	})
 }
 
+// Brokers such as mosquitto 2.0 keep No Local and Retain As Published as a filter has them first: a fetch by a filter
+// that is held does not begin it with others.
+func TestAFetchByAFilterThatIsHeldHasItsOptions(t *testing.T) {
+	r := newRooms(t, func(o *Options) { o.NarrowMax = 1 })
+	c := r.connect(frames.V5, "alice")
+	c.asks(1, 7, frames.Subscription{TopicFilter: "room/#", NoLocal: true, RetainAsPublished: true})
+	c.grants(c.asked("room/#").PacketID, 0)
+	c.granted(1, 0)
+	c.setRules(roomRules + roomThree + roomFour)
+	for range 2 { // the fetch, and what is to be held
+		if o := c.asked("room/#").Filters[0]; !o.NoLocal || !o.RetainAsPublished {
+			t.Errorf("SUBSCRIBE %+v; want No Local and Retain As Published", o)
+		}
+	}
+}
+
 // What a deny had cut out of a subscription comes with its retained messages when the deny goes, in both
 // modes, and what the client had before does not come again.
 func TestALiftedDenyBringsTheRetainedMessages(t *testing.T) {

@@ -116,7 +116,11 @@ func (b *subscriptions) plan(r *request) []outgoing {
 				h.id = b.newAlias(h)
 				b.keep(h, f, r.step)
 			}
-			options := frames.Subscription{TopicFilter: filter, QoS: f.sub.QoS, NoLocal: f.sub.NoLocal}
+			options := frames.Subscription{TopicFilter: filter, QoS: f.sub.QoS}
+			if h == held { // mosquitto 2.0 keeps these two as they come first, whatever is asked for afterwards
+				last := b.held[filter].options()
+				options.NoLocal, options.RetainAsPublished = last.NoLocal, last.RetainAsPublished
+			}
 			join(h.id, entry{options: options, held: h})
 		}
 	}

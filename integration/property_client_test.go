@@ -81,17 +81,16 @@ func (w *world) comeBack(c *client) {
 	}
 	before, now := c.known, w.accessOf(c.user)
 	for _, m := range c.missed {
-		for _, s := range c.asked {
+		c.wantsLive(m, func(s wish) verdict {
 			was, is := w.brings(s, before, m.topic), w.brings(s, now, m.topic)
-			v := never
-			if frames.Match(s.filter, m.topic) && now.reads(m.topic) {
-				v = maybe // queued by a filter that was wider, or is no more
+			switch {
+			case was == always && is == always && min(s.qos, m.qos) > 0:
+				return always
+			case frames.Match(s.filter, m.topic) && now.reads(m.topic):
+				return maybe // queued by a filter that was wider, or is no more
 			}
-			if was == always && is == always && min(s.qos, m.qos) > 0 {
-				v = always
-			}
-			c.wants(m.key(false), s, v, m.qos)
-		}
+			return never
+		})
 	}
 	c.missed = nil
 	w.gains(c)
@@ -115,6 +114,7 @@ func (w *world) subscribe(c *client) {
 		s := frames.Subscription{TopicFilter: strings.ReplaceAll(pick(w, worldFilters), "$share/g/", "$share/"+c.id+"/"), QoS: frames.QoS(w.random.IntN(3))}
 		if c.version == frames.V5 {
 			s.RetainHandling = uint8(max(0, w.random.IntN(5)-2))
+			s.RetainAsPublished = c.flag
 			s.NoLocal = !strings.HasPrefix(s.TopicFilter, "$share/") && w.random.IntN(2) == 0 // [MQTT-3.8.3-4]; nobody here publishes
 		}
 		if !slices.ContainsFunc(packet.Filters, func(o frames.Subscription) bool { return o.TopicFilter == s.TopicFilter }) {
@@ -193,12 +193,12 @@ func (w *world) unsubscribe(c *client) {
 // publish sends a message past the gateway.
 func (w *world) publish() {
 	w.count++
-	m := sent{topic: pick(w, worldTopics), payload: "m" + strconv.Itoa(w.count), qos: frames.QoS(w.random.IntN(3))}
+	m := sent{topic: pick(w, worldTopics), payload: "m" + strconv.Itoa(w.count), qos: frames.QoS(w.random.IntN(3)), retain: w.random.IntN(3) == 0}
 	p := message(m.topic, m.payload, m.qos)
-	p.Retain = w.random.IntN(3) == 0
-	w.note("publish %s, QoS %d, retain %v", m.key(false), m.qos, p.Retain)
+	p.Retain = m.retain
+	w.note("publish %s, QoS %d, retain %v", m.key(false), m.qos, m.retain)
 	w.hand.publish(p)
-	if p.Retain {
+	if m.retain {
 		w.retained[m.topic] = m
 	}
 	for _, c := range w.clients {
@@ -206,9 +206,7 @@ func (w *world) publish() {
 			c.missed = append(c.missed, m)
 			continue
 		}
-		for _, s := range c.asked {
-			c.wants(m.key(false), s, w.brings(s, c.known, m.topic), m.qos)
-		}
+		c.wantsLive(m, func(s wish) verdict { return w.brings(s, c.known, m.topic) })
 	}
 }
 
@@ -260,6 +258,13 @@ func (c *client) wants(key string, s wish, v verdict, qos frames.QoS) {
 		c.want[key] = &copies{}
 	}
 	c.want[key].wants(s, v, qos)
+}
+
+// wantsLive adds what comes of a message when it is published.
+func (c *client) wantsLive(m sent, brings func(wish) verdict) {
+	for _, s := range c.asked {
+		c.wants(m.key(m.retain && c.flag), s, brings(s), m.qos)
+	}
 }
 
 // askFor subscribes to topics of the rig's own and reports whether all were granted.
