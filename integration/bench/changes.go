@@ -67,7 +67,7 @@ func (b *bench) changes(ctx context.Context) error {
 		}
 		b.showChanges(loadChanges(c.sessions, c.perSecond))
 	}
-	return nil
+	return b.flood(ctx, t, users[:live], first)
 }
 
 func (b *bench) showChanges(load string) {

@@ -116,6 +116,7 @@ func (b *book) markdown() string {
 	b.writeIdle(&t)
 	b.writeGrowth(&t)
 	b.writeChanges(&t)
+	b.writeFloods(&t)
 	return t.String()
 }
 
