@@ -10,7 +10,7 @@ import (
 
 const (
 	// cacheEntries and cacheBytes bound the cache of verified tokens; the least recently used one goes.
-	// The bytes are those of the tokens; their decoded claims take several times that.
+	// The bytes are those of the tokens, of which their claims are up to three quarters.
 	cacheEntries = 10_000
 	cacheBytes   = 16 << 20
 	// waitingEntries bounds what is remembered of undecided tokens. Who floods it makes others be told

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/json"
@@ -40,11 +41,11 @@ func TestUsername(t *testing.T) {
 		{"half a surrogate pair", "sub", `{"sub":"a\ud800"}`, "", ReasonBadUsername},
 		{"too long", "sub", `{"sub":"` + strings.Repeat("a", 1025) + `"}`, "", ReasonBadUsername},
 	} {
-		claims, err := decodeClaims(c.payload)
+		claims, err := ParseClaimsSet([]byte(c.payload))
 		if err != nil {
 			t.Fatalf("%s: payload does not decode", c.what)
 		}
-		got, err := Username(claims, c.path)
+		got, err := claims.Username(c.path)
 		if got != c.want || reasonOf(t, err) != c.reason {
 			t.Errorf("%s: Username(%s) = %q, %v; want %q, %s", c.what, c.path, got, err, c.want, c.reason)
 		}
@@ -73,11 +74,11 @@ func TestRoles(t *testing.T) {
 		{"null in the list", "roles", `{"roles":["a",null]}`, nil, ReasonBadRoles},
 		{"half a surrogate pair", "roles", `{"roles":["a\ud800"]}`, nil, ReasonBadRoles},
 	} {
-		claims, err := decodeClaims(c.payload)
+		claims, err := ParseClaimsSet([]byte(c.payload))
 		if err != nil {
 			t.Fatalf("%s: payload does not decode", c.what)
 		}
-		got, err := Roles(claims, c.path)
+		got, err := claims.Roles(c.path)
 		if !reflect.DeepEqual(got, c.want) || reasonOf(t, err) != c.reason {
 			t.Errorf("%s: Roles(%s) = %q, %v; want %q, %s", c.what, c.path, got, err, c.want, c.reason)
 		}
@@ -138,13 +139,6 @@ func TestCertificateWithoutAGoodNameIsRefused(t *testing.T) {
 	}
 }
 
-// decodeClaims reads a payload as Verify does.
-func decodeClaims(payload string) (map[string]any, error) {
-	var raw rawClaims
-	err := json.Unmarshal([]byte(payload), &raw)
-	return raw.values(), err
-}
-
 func TestClaimsAreThoseOfTheJSON(t *testing.T) {
 	for _, payload := range []string{
 		`{}`, `null`,
@@ -159,11 +153,21 @@ func TestClaimsAreThoseOfTheJSON(t *testing.T) {
 		if err := decoder.Decode(&want); err != nil {
 			t.Fatal(err)
 		}
-		if want == nil { // null
-			want = map[string]any{}
+		set, err := ParseClaimsSet([]byte(payload))
+		if err != nil || len(set) != len(want) {
+			t.Errorf("ParseClaimsSet(%s) has %d claims, %v; want %d", payload, len(set), err, len(want))
 		}
-		if got, err := decodeClaims(payload); err != nil || !reflect.DeepEqual(got, want) {
-			t.Errorf("claims of %s = %#v, %v; want %#v", payload, got, err, want)
+		for name, value := range want {
+			var got any
+			decoder := json.NewDecoder(bytes.NewReader(set[name]))
+			decoder.UseNumber()
+			if err := decoder.Decode(&got); err != nil || !reflect.DeepEqual(got, value) {
+				t.Errorf("claim %s of %s = %#v, %v; want %#v", name, payload, got, err, value)
+			}
+			text, ok := set.Text(name)
+			if wanted, isText := value.(string); text != wanted || ok != (isText || value == nil) {
+				t.Errorf("Text(%s) of %s = %q, %v; want %q", name, payload, text, ok, wanted)
+			}
 		}
 	}
 }

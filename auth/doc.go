@@ -47,5 +47,6 @@
 // # What callers must keep
 //
 // Errors and log lines of this package never contain any part of a token, so they may be logged as they
-// are. Claims and Roles of an Identity are shared with the cache: read them, do not change them.
+// are. Roles of an Identity are shared with the cache: read them, do not change them. Its claims stay the JSON
+// that they came as: a session keeps them for the rules that may ask for one, now or later, and most rules do not.
 package auth

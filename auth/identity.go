@@ -13,14 +13,14 @@ import (
 // of the Client Identifier and of Redis keys; a real one is far below.
 const maxNameBytes = 1024
 
-// Identity is a verified party. Roles and Claims may be shared: they must not be changed.
+// Identity is a verified party. Roles may be shared: they must not be changed.
 type Identity struct {
-	Issuer   string         // "iss", or the issuer's distinguished name of a certificate
-	Subject  string         // "sub", or the subject's distinguished name of a certificate
-	Username string         // the name used in rules and upstream
-	Roles    []string       // without duplicates, in the token's order
-	Claims   map[string]any // all claims of the token, numbers as json.Number; nil for a certificate
-	TokenID  string         // "jti"; empty when there is none
+	Issuer   string   // "iss", or the issuer's distinguished name of a certificate
+	Subject  string   // "sub", or the subject's distinguished name of a certificate
+	Username string   // the name used in rules and upstream
+	Roles    []string // without duplicates, in the token's order
+	Claims   string   // the token's Claims Set, a JSON object as the issuer wrote it; empty for a certificate
+	TokenID  string   // "jti"; empty when there is none
 
 	// Expiry is when the session must end: "exp" plus clock skew, or a certificate's NotAfter.
 	Expiry time.Time

@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"encoding/json"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -25,7 +24,8 @@ var algorithms = []jose.SignatureAlgorithm{
 // parsed is a token whose signature has not been verified: good for refusing it, for nothing else.
 type parsed struct {
 	jws     *jose.JSONWebSignature
-	claims  rawClaims
+	payload []byte
+	claims  ClaimsSet
 	issuer  string
 	subject string
 	tokenID string
@@ -50,14 +50,12 @@ func parseToken(token string) (*parsed, error) {
 	if err := checkHeader(jws.Signatures[0].Protected); err != nil {
 		return nil, err
 	}
-	payload := jws.UnsafePayloadWithoutVerification()
-	p := &parsed{jws: jws}
-	// encoding/json would replace invalid UTF-8 instead of refusing it (RFC 8259 section 8.1).
-	if !utf8.Valid(payload) || json.Unmarshal(payload, &p.claims) != nil {
+	p := &parsed{jws: jws, payload: jws.UnsafePayloadWithoutVerification()}
+	if p.claims, err = ParseClaimsSet(p.payload); err != nil {
 		return nil, refused(ReasonMalformed, "the payload is not a JSON object")
 	}
 	var ok bool
-	if p.issuer, ok = p.claims.text("iss"); !ok {
+	if p.issuer, ok = p.claims.Text("iss"); !ok {
 		return nil, refused(ReasonMalformed, "iss is not a string")
 	}
 	return p, nil
@@ -109,14 +107,14 @@ func (p *parsed) check(now time.Time, audiences map[string]bool, skew time.Durat
 	if err := p.checkTimes(now, skew); err != nil {
 		return err
 	}
-	if p.subject, ok = p.claims.text("sub"); !ok || !plain(p.subject) {
+	if p.subject, ok = p.claims.Text("sub"); !ok || !plain(p.subject) {
 		return refused(ReasonMalformed, "sub is not a plain string of at most 1024 bytes")
 	}
 	if p.subject == "" { // OpenID Connect Core 2, RFC 9068 section 2.2
 		return refused(ReasonNoSubject, "sub is missing or empty")
 	}
 	// A jti that is no string could not be revoked (RFC 7519 section 4.1.7).
-	if p.tokenID, ok = p.claims.text("jti"); !ok || !plain(p.tokenID) {
+	if p.tokenID, ok = p.claims.Text("jti"); !ok || !plain(p.tokenID) {
 		return refused(ReasonMalformed, "jti is not a plain string of at most 1024 bytes")
 	}
 	return p.checkUnused()
@@ -126,7 +124,7 @@ func (p *parsed) check(now time.Time, audiences map[string]bool, skew time.Durat
 // here depends on them: sections 2 (nonce), 3.1.3.6 (at_hash) and 5.6.2 (names and sources of other claims).
 func (p *parsed) checkUnused() error {
 	for _, name := range []string{"nonce", "at_hash"} {
-		if _, ok := p.claims.text(name); !ok {
+		if _, ok := p.claims.Text(name); !ok {
 			return refused(ReasonMalformed, name+" is not a string")
 		}
 	}

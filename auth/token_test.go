@@ -147,7 +147,7 @@ func TestWhatIsRefusedAndWhy(t *testing.T) {
 			if got := reasonOf(t, err); got != c.reason {
 				t.Errorf("Verify() = %v; want %s", err, c.reason)
 			}
-			if id.Username != "" || id.Claims != nil {
+			if id.Username != "" || id.Claims != "" {
 				t.Errorf("a refused token gave %+v", id)
 			}
 			if got := b.lastResult(); got != c.reason {

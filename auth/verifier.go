@@ -191,12 +191,11 @@ func (v *Verifier) verifySignature(ctx context.Context, id digest, i *issuer, p 
 
 // identity is called only after the signature held.
 func (v *Verifier) identity(p *parsed) (Identity, error) {
-	claims := p.claims.values()
-	name, err := Username(claims, v.usernameClaim)
+	name, err := p.claims.Username(v.usernameClaim)
 	if err != nil {
 		return Identity{}, err
 	}
-	roles, err := Roles(claims, v.rolesClaim)
+	roles, err := p.claims.Roles(v.rolesClaim)
 	if err != nil {
 		return Identity{}, err
 	}
@@ -205,7 +204,7 @@ func (v *Verifier) identity(p *parsed) (Identity, error) {
 		Subject:  p.subject,
 		Username: name,
 		Roles:    roles,
-		Claims:   claims,
+		Claims:   string(p.payload),
 		TokenID:  p.tokenID,
 		Expiry:   p.expires.Add(v.skew),
 	}, nil

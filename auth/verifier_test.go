@@ -25,17 +25,14 @@ func TestTokenOfEveryAcceptedAlgorithmGivesItsIdentity(t *testing.T) {
 	for _, key := range keys {
 		t.Run(key.algorithm, func(t *testing.T) {
 			exp := time.Now().Add(time.Hour).Unix()
-			id, err := b.Verify(t.Context(), key.token(claims{"exp": exp, "level": 9007199254740993}))
+			payload := must(json.Marshal(goodClaims(claims{"exp": exp, "level": 9007199254740993})))
+			id, err := b.Verify(t.Context(), key.sign(nil, payload))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if n := id.Claims["level"]; n != json.Number("9007199254740993") {
-				t.Errorf("Claims[level] = %v (%T); want json.Number 9007199254740993", n, n)
-			}
-			id.Claims = nil
 			want := Identity{
 				Issuer: testIssuer, Subject: "alice", Username: "alice", Roles: []string{"user"},
-				TokenID: "token-1", Expiry: time.Unix(exp, 0).Add(testSkew),
+				Claims: string(payload), TokenID: "token-1", Expiry: time.Unix(exp, 0).Add(testSkew),
 			}
 			if !reflect.DeepEqual(id, want) {
 				t.Errorf("Verify() = %+v; want %+v", id, want)

@@ -38,7 +38,7 @@ topic readwrite chat/room/#
 func TestRulesOfTheContract(t *testing.T) {
 	rs := mustParse(t, contractText)
 	sets := map[string]Set{"rooms": setOf("r1", "r2")}
-	alice := Principal{Username: "alice", Claims: map[string]any{"tenant": []any{"acme", "initech"}}}
+	alice := Principal{Username: "alice", Claims: `{"tenant": ["acme", "initech"]}`}
 	admin := Principal{Username: "admin"}
 	mod := Principal{Username: "mo", Roles: []string{"moderator"}}
 	for _, tt := range []struct {
@@ -114,7 +114,7 @@ func TestValuesThatCouldWidenARuleNeverExpand(t *testing.T) {
 		if len(set) != 1 || len(skipped) != 1 || skipped[0] != bad {
 			t.Errorf("NewSet(%q, good) = %v, %q; want only good", bad, set, skipped)
 		}
-		p := Principal{Username: bad, ClientID: bad, Claims: map[string]any{"k": bad}}
+		p := Principal{Username: bad, ClientID: bad, Claims: claimsOf("k", bad)}
 		a := NewAccess(p, map[string]Set{"s": set}, rs)
 		for _, format := range []string{"a/%s/x", "b/%s/x", "c/%s/x", "d/%s/x", "e/pre-%s"} {
 			topic := fmt.Sprintf(format, bad)
@@ -167,7 +167,7 @@ pattern read e/{claim.l}/{claim.l}
 pattern read f/{r}{s}
 pattern read g/{claim.one}/{claim.one}-{r}/{claim.l}{r}
 `)
-	a := NewAccess(Principal{Claims: map[string]any{"l": []string{"x", "y"}, "one": "o"}},
+	a := NewAccess(Principal{Claims: `{"l": ["x", "y"], "one": "o"}`},
 		map[string]Set{"r": setOf("1", "2", "1-2", "2-1"), "s": setOf("1", "2", "9")}, rs)
 	for topic, want := range map[string]bool{
 		"a/1/b/1": true, "a/1/b/2": false, "a/2/b/2": true,
@@ -275,7 +275,7 @@ func TestAmbiguousTopicIsDenied(t *testing.T) {
 
 func TestDecisionsDoNotAllocate(t *testing.T) {
 	rs := mustParse(t, contractText+"pattern read x/{rooms}-{claim.tenant}-%u/{rooms}\n")
-	a := NewAccess(Principal{Username: "alice", Roles: []string{"moderator"}, Claims: map[string]any{"tenant": []any{"acme", "b"}}},
+	a := NewAccess(Principal{Username: "alice", Roles: []string{"moderator"}, Claims: `{"tenant": ["acme", "b"]}`},
 		map[string]Set{"rooms": setOf("r1", "r2")}, rs)
 	for _, topic := range []string{"chat/room/r1/messages", "chat/room/r1/private", "no/such/topic", "x/r1-acme-alice/r1", "$SYS/x"} {
 		name := []byte(topic)

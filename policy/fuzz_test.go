@@ -38,7 +38,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		a := NewAccess(
-			Principal{Username: username, ClientID: member, Roles: []string{"r"}, Claims: map[string]any{"k": []any{username, "c"}}},
+			Principal{Username: username, ClientID: member, Roles: []string{"r"}, Claims: claimsOf("k", []string{username, "c"})},
 			map[string]Set{"s": setOf(member, "b", "ab"), "t": setOf(username, "b")}, rs)
 		for op, ask := range map[access]func([]byte) Decision{read: a.Receive, write: a.Publish} {
 			o, ok := newOracle(a, op)

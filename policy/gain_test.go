@@ -112,7 +112,7 @@ func TestGainAgreesWithOracle(t *testing.T) {
 			}
 		}
 		p := a.principal
-		p.Claims = map[string]any{"k": []any{"a", "c"}[:random.IntN(3)]}
+		p.Claims = claimsOf("k", []string{"a", "c"}[:random.IntN(3)])
 		now := NewAccess(p, map[string]Set{"s": some("b", "c", "$s", "ab"), "t": some("a", "b")}, mustParse(t, text))
 		is, ok := newOracle(now, read)
 		if !ok {

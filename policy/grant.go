@@ -239,6 +239,9 @@ func (g *Grant) claim(began time.Time) (v basis, mine *load, others []*load, err
 
 // build puts v in force. g.building is held.
 func (g *Grant) build(v basis) {
+	if old := g.access.Load(); old != nil {
+		v.principal.decoded = old.principal.decoded
+	}
 	g.access.Store(NewAccess(v.principal, v.sets, v.rulesets...))
 	g.standing.Store(uint32(v.standing))
 }

@@ -17,7 +17,7 @@ func rooms(n int) Set {
 func TestNarrow(t *testing.T) {
 	rs := mustParse(t, "pattern write only/write\npattern read $SYS/broker/%u\npattern deny chat/room/gone/#\n"+contractText)
 	sets := map[string]Set{"rooms": setOf("r1", "r2", "gone")}
-	alice := Principal{Username: "alice", Claims: map[string]any{"tenant": "acme"}}
+	alice := Principal{Username: "alice", Claims: `{"tenant": "acme"}`}
 	mod := Principal{Username: "mo", Roles: []string{"moderator"}}
 	for _, tt := range []struct {
 		p      Principal

@@ -80,7 +80,11 @@ func writeOut(pattern string, a *Access) (filters []string, ok bool) {
 		}
 		replace("{"+name+"}", members)
 	}
-	for name, claim := range a.principal.Claims {
+	var claims map[string]any
+	if a.principal.Claims != "" {
+		unmarshal([]byte(a.principal.Claims), &claims)
+	}
+	for name, claim := range claims {
 		switch c := claim.(type) {
 		case string:
 			replace("{claim."+name+"}", []string{c})
@@ -126,7 +130,7 @@ func combine(alphabet []string, depth int) []string {
 	return slices.DeleteFunc(all, func(s string) bool { return s == "" || strings.Contains(s, "#/") })
 }
 
-var oraclePrincipal = Principal{Username: "a", ClientID: "b", Claims: map[string]any{"k": []any{"a", "c"}}}
+var oraclePrincipal = Principal{Username: "a", ClientID: "b", Claims: `{"k": ["a", "c"]}`}
 var oracleSets = map[string]Set{"s": {"b": {}, "c": {}, "$s": {}, "ab": {}}, "t": {"a": {}, "b": {}}}
 
 // forRandomPolicies calls ask with policies of a few random rules over a tiny alphabet.

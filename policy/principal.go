@@ -1,21 +1,17 @@
 package policy
 
-import (
-	"encoding/json"
-	"math"
-	"slices"
-	"strconv"
-	"strings"
-)
+import "slices"
 
 // Principal is one verified party: what a token, or a certificate, says of it.
 type Principal struct {
 	Username string
 	ClientID string // as the client sent it
 	Roles    []string
-	Claims   map[string]any // as encoding/json decodes them
+	Claims   string // a token's Claims Set, a JSON object; empty: none
 	Issuer   string
 	TokenID  string // jti
+
+	decoded *decoded // of Claims, what rules asked for so far
 }
 
 // Set holds the values of one {set}. It is shared, so it must not change while
@@ -38,11 +34,12 @@ func NewSet(members []string) (set Set, skipped []string) {
 
 // NewAccess gives what the rulesets say of p; sets holds the values of the {set}
 // placeholders by name. A rule of an earlier ruleset is named before one of a
-// later. It keeps p's claims and the sets, and copies neither.
+// later. It keeps the sets and does not copy them.
 //
 // Roles are p.Roles and the members of the set "roles".
 func NewAccess(p Principal, sets map[string]Set, rulesets ...*Ruleset) *Access {
 	roles := rolesOf(p, sets)
+	p.decoded = p.decode(rulesets)
 	a := &Access{principal: p, sets: sets, serial: serials.Add(1)}
 	for i, rs := range rulesets {
 		if rs == nil {
@@ -89,7 +86,7 @@ func resolve(r ref, p Principal, sets map[string]Set) meaning {
 	case refSet:
 		return meaning{many: sets[r.name]}
 	default:
-		return claimValue(p.Claims, r.name)
+		return p.claim(r.name)
 	}
 }
 
@@ -98,60 +95,4 @@ func single(text string) meaning {
 		return meaning{}
 	}
 	return meaning{one: text}
-}
-
-// claimValue finds a claim by its dotted path. A string, an integer and a boolean
-// stand for themselves, a list for each of its strings, all else for nothing.
-func claimValue(claims map[string]any, path string) meaning {
-	name, rest, deeper := strings.Cut(path, ".")
-	claim, ok := claims[name]
-	if !ok {
-		return meaning{}
-	}
-	if deeper {
-		inner, _ := claim.(map[string]any)
-		return claimValue(inner, rest)
-	}
-	switch claim := claim.(type) {
-	case []string:
-		return several(claim)
-	case []any:
-		texts := make([]string, 0, len(claim))
-		for _, c := range claim {
-			if text, ok := c.(string); ok {
-				texts = append(texts, text)
-			}
-		}
-		return several(texts)
-	}
-	return single(scalar(claim))
-}
-
-func several(texts []string) meaning {
-	set, _ := NewSet(texts)
-	return meaning{many: set}
-}
-
-// scalar is the JSON text of an integer or a boolean, and a string itself.
-func scalar(claim any) string {
-	const exact = 1 << 53 // beyond it float64 merges different integers
-	switch c := claim.(type) {
-	case string:
-		return c
-	case bool:
-		return strconv.FormatBool(c)
-	case int:
-		return strconv.Itoa(c)
-	case int64:
-		return strconv.FormatInt(c, 10)
-	case json.Number:
-		if strings.Trim(c.String(), "-0123456789") == "" { // neither fraction nor exponent
-			return c.String()
-		}
-	case float64:
-		if c == math.Trunc(c) && math.Abs(c) < exact {
-			return strconv.FormatInt(int64(c), 10)
-		}
-	}
-	return ""
 }

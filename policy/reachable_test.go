@@ -10,7 +10,7 @@ import (
 
 func TestReachable(t *testing.T) {
 	rs := mustParse(t, "pattern write only/write\npattern read $SYS/broker/%u\npattern read in-{rooms}-out/x\n"+contractText)
-	alice := Principal{Username: "alice", Claims: map[string]any{"tenant": "acme"}}
+	alice := Principal{Username: "alice", Claims: `{"tenant": "acme"}`}
 	a := NewAccess(alice, nil, rs) // in no room yet
 	for filter, want := range map[string]bool{
 		"#": true, "chat/#": true, "chat/room/+/messages": true, "chat/room/r1/#": true, "chat/room": false, "chat/room/": false,

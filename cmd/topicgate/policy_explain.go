@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -101,21 +100,25 @@ func (q *question) readClaims(c config.Config, stdin io.Reader) error {
 		defer file.Close()
 		stdin = file
 	}
-	decoder := json.NewDecoder(stdin)
-	decoder.UseNumber() // as the gateway reads a token
-	if err := decoder.Decode(&q.principal.Claims); err != nil {
+	text, err := io.ReadAll(stdin)
+	if err != nil {
 		return usage(fmt.Errorf("claims in %s: %w", q.claimsFile, err))
 	}
-	roles, err := auth.Roles(q.principal.Claims, c.OIDCRolesClaim)
+	claims, err := auth.ParseClaimsSet(text)
+	if err != nil {
+		return usage(fmt.Errorf("claims in %s: %w", q.claimsFile, err))
+	}
+	roles, err := claims.Roles(c.OIDCRolesClaim)
 	if err == nil && !q.named {
-		q.principal.Username, err = auth.Username(q.principal.Claims, c.OIDCUsernameClaim)
+		q.principal.Username, err = claims.Username(c.OIDCUsernameClaim)
 	}
 	if err != nil {
 		return failed(fmt.Errorf("claims in %s: %w", q.claimsFile, err))
 	}
 	q.principal.Roles = append(roles, q.principal.Roles...)
-	q.principal.Issuer, _ = q.principal.Claims["iss"].(string)
-	q.principal.TokenID, _ = q.principal.Claims["jti"].(string)
+	q.principal.Claims = string(text)
+	q.principal.Issuer, _ = claims.Text("iss")
+	q.principal.TokenID, _ = claims.Text("jti")
 	return nil
 }
 
