@@ -48,22 +48,25 @@ func (c ClaimsSet) Text(name string) (value string, ok bool) {
 }
 
 // decodeString reads a JSON string; most hold no escape. raw is valid JSON and UTF-8.
-func decodeString(raw json.RawMessage) (value string) {
+func decodeString(raw json.RawMessage) string {
 	if bytes.IndexByte(raw, '\\') < 0 {
 		return string(raw[1 : len(raw)-1])
 	}
+	var value string
 	unmarshal(raw, &value)
 	return value
 }
 
 // texts returns a claim that is a string or a list of strings (RFC 7519 section 4.1.3).
-func (c ClaimsSet) texts(name string) (values []string, ok bool) {
+func (c ClaimsSet) texts(name string) ([]string, bool) {
 	raw, present := c[name]
 	if !present {
 		return nil, true
 	}
-	if bytes.HasPrefix(raw, []byte("[")) {
-		return values, json.Unmarshal(raw, &values) == nil
+	if raw[0] == '[' {
+		var values []string
+		err := json.Unmarshal(raw, &values)
+		return values, err == nil
 	}
 	value, ok := c.Text(name)
 	return []string{value}, ok

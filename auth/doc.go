@@ -15,6 +15,9 @@
 // a token once, take several audiences, allow for clocks that differ; fetch ahead, keep an interval between
 // fetches, forget a withdrawn key, or say whether its keys were fetched before or after a token arrived.
 //
+// What go-jose read of a JWS header is kept for the next token that begins with the same bytes, once a signature
+// over it held. It decides nothing but what those bytes mean: payload, signature and key are looked at each time.
+//
 // # When keys are fetched
 //
 // [Verifier.Run] fetches discovery document and JWKS of every issuer at start, again every 14 minutes

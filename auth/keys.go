@@ -124,7 +124,7 @@ func fingerprints(keys []key) []string {
 
 // attempt is one token before its issuer's keys, and what they said.
 type attempt struct {
-	jws   *jose.JSONWebSignature
+	jws   *compactJWS
 	turns turns
 	// since counts the fetches of the issuer's keys that had begun when the token was first seen.
 	since uint64
@@ -136,7 +136,7 @@ type attempt struct {
 // token names, or any when it names none. known says that the set has the one that it names.
 func (a *attempt) try(set *keySet) (holds, known bool) {
 	defer a.turns.take()()
-	header := a.jws.Signatures[0].Protected
+	header := a.jws.header()
 	for _, k := range set.keys {
 		if header.KeyID != "" && header.KeyID != k.id {
 			continue
@@ -145,7 +145,7 @@ func (a *attempt) try(set *keySet) (holds, known bool) {
 		if !k.fits(header.Algorithm) {
 			continue
 		}
-		if _, err := a.jws.Verify(k.public); err == nil {
+		if a.jws.holds(k) {
 			return true, known
 		}
 	}

@@ -41,6 +41,7 @@ type Verifier struct {
 	observe       func(result string, d time.Duration)
 
 	cache   *cache
+	headers *headers
 	waiting *waiting
 	turns   turns
 }
@@ -55,6 +56,7 @@ func NewVerifier(o Options) (*Verifier, error) {
 		skew:          o.ClockSkew,
 		observe:       o.Observe,
 		cache:         newCache(),
+		headers:       newHeaders(),
 		waiting:       newWaiting(),
 		turns:         newTurns(),
 	}
@@ -152,7 +154,10 @@ func (v *Verifier) verify(ctx context.Context, token string, now time.Time) (ide
 	if err != nil {
 		return Identity{}, false, err
 	}
-	if identity, err = v.identity(p); err != nil {
+	if !p.jws.headerKnown {
+		v.headers.keep(p.jws.encodedHeader, p.jws.signed.Signatures[0])
+	}
+	if identity, err = v.identity(i, p); err != nil {
 		return Identity{}, false, err
 	}
 	v.cache.put(id, &verified{identity: identity, issuer: i, generation: generation, until: p.expires, bytes: len(token)})
@@ -162,7 +167,7 @@ func (v *Verifier) verify(ctx context.Context, token string, now time.Time) (ide
 // parse reads a token and checks all that needs no key.
 func (v *Verifier) parse(token string, now time.Time) (*issuer, *parsed, error) {
 	defer v.turns.take()()
-	p, err := parseToken(token)
+	p, err := parseToken(token, v.headers)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -190,7 +195,7 @@ func (v *Verifier) verifySignature(ctx context.Context, id digest, i *issuer, p 
 }
 
 // identity is called only after the signature held.
-func (v *Verifier) identity(p *parsed) (Identity, error) {
+func (v *Verifier) identity(i *issuer, p *parsed) (Identity, error) {
 	name, err := p.claims.Username(v.usernameClaim)
 	if err != nil {
 		return Identity{}, err
@@ -199,15 +204,24 @@ func (v *Verifier) identity(p *parsed) (Identity, error) {
 	if err != nil {
 		return Identity{}, err
 	}
+	claims := string(p.jws.payload)
 	return Identity{
-		Issuer:   p.issuer,
-		Subject:  p.subject,
+		Issuer:   i.name,
+		Subject:  within(claims, p.subject),
 		Username: name,
 		Roles:    roles,
-		Claims:   string(p.payload),
-		TokenID:  p.tokenID,
+		Claims:   claims,
+		TokenID:  within(claims, p.tokenID),
 		Expiry:   p.expires.Add(v.skew),
 	}, nil
+}
+
+// within returns part as a piece of whole, which is kept anyway, so that part need not be.
+func within(whole, part string) string {
+	if i := strings.Index(whole, part); i >= 0 {
+		return whole[i : i+len(part)]
+	}
+	return part
 }
 
 // unknownIssuer names the most frequent mistake without naming what the token holds.

@@ -1,0 +1,98 @@
+package auth
+
+import (
+	"encoding/base64"
+	"strings"
+	"sync"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+const (
+	// knownHeaders bounds how many headers are kept: issuers have a few keys each. Who puts something different
+	// into each header has them read anew.
+	knownHeaders = 64
+	// maxKnownHeaderBytes bounds a kept one in its encoded form, which is usually 50 to 200 bytes.
+	maxKnownHeaderBytes = 1024
+)
+
+// headers keeps JWS headers that were read and found good. The tokens that an issuer signs with one key begin with
+// the same bytes, and go-jose takes as long for a header as for all the rest but the signature.
+type headers struct {
+	mu sync.RWMutex
+	// By the encoded form. What go-jose made of it, without payload and signature, is only read from then on.
+	known map[string]jose.Signature
+}
+
+func newHeaders() *headers { return &headers{known: make(map[string]jose.Signature)} }
+
+// keep remembers the header of a token whose signature held: nobody else can fill or empty the memory.
+func (h *headers) keep(encoded string, read jose.Signature) {
+	if len(encoded) > maxKnownHeaderBytes {
+		return
+	}
+	read.Signature = nil
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.known) >= knownHeaders {
+		clear(h.known)
+	}
+	h.known[strings.Clone(encoded)] = read // the token is not kept
+}
+
+// read returns what go-jose says of a header, if that is good. known says that it was kept.
+func (h *headers) read(encoded string) (header jose.Signature, known bool, err error) {
+	h.mu.RLock()
+	header, known = h.known[encoded]
+	h.mu.RUnlock()
+	if known {
+		return header, true, nil
+	}
+	bare, err := jose.ParseSignedCompact(encoded+"..", algorithms)
+	if err != nil { // its text may quote the token
+		if _, ok := err.(*jose.ErrUnexpectedSignatureAlgorithm); ok {
+			return header, false, refused(ReasonWrongAlgorithm, "not signed by an accepted asymmetric algorithm")
+		}
+		return header, false, errNotCompact
+	}
+	header = bare.Signatures[0]
+	return header, false, checkHeader(header.Protected)
+}
+
+var errNotCompact = refused(ReasonMalformed, "not a JWS in compact form")
+
+// compactJWS is a JWS whose signature has not been verified.
+type compactJWS struct {
+	encodedHeader string // part of the token
+	headerKnown   bool
+	signed        jose.JSONWebSignature // without the payload
+	payload       []byte
+}
+
+// parse reads a JWS in compact form (RFC 7515 section 7.1), and no other.
+func (h *headers) parse(token string) (*compactJWS, error) {
+	header, rest, _ := strings.Cut(token, ".")
+	payload, signature, ok := strings.Cut(rest, ".")
+	// One dot more is no base64; base64 decoders skip line breaks.
+	if !ok || strings.IndexByte(token, '\n') >= 0 || strings.IndexByte(token, '\r') >= 0 {
+		return nil, errNotCompact
+	}
+	read, known, err := h.read(header)
+	if err != nil {
+		return nil, err
+	}
+	jws := &compactJWS{encodedHeader: header, headerKnown: known}
+	if jws.payload, err = base64.RawURLEncoding.DecodeString(payload); err != nil {
+		return nil, errNotCompact
+	}
+	if read.Signature, err = base64.RawURLEncoding.DecodeString(signature); err != nil {
+		return nil, errNotCompact
+	}
+	jws.signed.Signatures = []jose.Signature{read}
+	return jws, nil
+}
+
+// holds says whether the signature is that of a key.
+func (j *compactJWS) holds(k key) bool { return j.signed.DetachedVerify(j.payload, k.public) == nil }
+
+func (j *compactJWS) header() jose.Header { return j.signed.Signatures[0].Protected }
