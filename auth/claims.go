@@ -4,42 +4,106 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // ClaimsSet holds the members of a JWT Claims Set by their exact names, undecoded. A struct would not do:
 // encoding/json matches its fields without regard to case, so "EXP" could stand in for "exp".
-type ClaimsSet map[string]json.RawMessage
+type ClaimsSet struct {
+	json    string
+	members []member // in their order
+}
+
+// member is one claim. Both texts are pieces of the JSON, as a rule.
+type member struct{ name, raw string }
+
+// usualMembers is how many claims most tokens have at the most.
+const usualMembers = 24
+
+func (c ClaimsSet) get(name string) (raw string, ok bool) {
+	for i := len(c.members) - 1; i >= 0; i-- { // the last counts
+		if c.members[i].name == name {
+			return c.members[i].raw, true
+		}
+	}
+	return "", false
+}
 
 // ParseClaimsSet reads the payload of a token. Of members with one name the last counts, as RFC 7519 section 4
 // allows. The error may quote the payload.
-func ParseClaimsSet(payload []byte) (c ClaimsSet, err error) {
-	// encoding/json would replace it instead of refusing it (RFC 8259 section 8.1).
+func ParseClaimsSet(payload []byte) (ClaimsSet, error) {
+	// What decodes strings later would replace it instead of refusing it (RFC 8259 section 8.1).
 	if !utf8.Valid(payload) {
-		return nil, errors.New("not UTF-8")
+		return ClaimsSet{}, errors.New("not UTF-8")
 	}
-	if err := json.Unmarshal(payload, &c); err != nil {
-		return nil, err
+	c := ClaimsSet{json: string(payload)}
+	decoder := jsontext.NewDecoder(bytes.NewBuffer(payload), asEncodingJSON...)
+	start, err := decoder.ReadToken()
+	switch {
+	case err != nil:
+		return ClaimsSet{}, err
+	case start.Kind() == 'n': // an empty set, as in encoding/json
+	case start.Kind() != '{':
+		return ClaimsSet{}, errors.New("not a JSON object")
+	default:
+		if err = c.read(decoder); err != nil {
+			return ClaimsSet{}, err
+		}
+	}
+	if _, err := decoder.ReadToken(); err != io.EOF {
+		return ClaimsSet{}, errors.New("more than a JSON object")
 	}
 	return c, nil
 }
 
+// asEncodingJSON takes what encoding/json takes. Broken characters can be escaped ones alone: half a surrogate pair.
+var asEncodingJSON = []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
+
+// read adds the members of the object that has begun.
+func (c *ClaimsSet) read(decoder *jsontext.Decoder) error {
+	c.members = make([]member, 0, usualMembers)
+	for decoder.PeekKind() != '}' {
+		raw, err := decoder.ReadValue()
+		if err != nil {
+			return err
+		}
+		name := decodeString(c.before(decoder, raw))
+		value, err := decoder.ReadValue()
+		if err != nil {
+			return err
+		}
+		c.members = append(c.members, member{name, c.before(decoder, value)})
+	}
+	_, err := decoder.ReadToken()
+	return err
+}
+
+// before returns the piece of JSON that was read last.
+func (c ClaimsSet) before(decoder *jsontext.Decoder, read jsontext.Value) string {
+	end := int(decoder.InputOffset())
+	return c.json[end-len(read) : end]
+}
+
 // decode reads a claim into value; ok is false when it is there and does not fit.
 func (c ClaimsSet) decode(name string, value any) (ok bool) {
-	raw, present := c[name]
-	return !present || json.Unmarshal(raw, value) == nil
+	raw, present := c.get(name)
+	return !present || json.Unmarshal([]byte(raw), value) == nil
 }
 
 // Text returns a claim that is a string. ok is false when it is there and is none; null counts as absent.
+// It may be a piece of the payload.
 func (c ClaimsSet) Text(name string) (value string, ok bool) {
-	raw, present := c[name]
+	raw, present := c.get(name)
 	switch {
-	case !present || string(raw) == "null":
+	case !present || raw == "null":
 		return "", true
 	case raw[0] != '"':
 		return "", false
@@ -48,24 +112,26 @@ func (c ClaimsSet) Text(name string) (value string, ok bool) {
 }
 
 // decodeString reads a JSON string; most hold no escape. raw is valid JSON and UTF-8.
-func decodeString(raw json.RawMessage) string {
-	if bytes.IndexByte(raw, '\\') < 0 {
-		return string(raw[1 : len(raw)-1])
+func decodeString(raw string) string {
+	if strings.IndexByte(raw, '\\') < 0 {
+		return raw[1 : len(raw)-1]
 	}
 	var value string
-	unmarshal(raw, &value)
+	if err := json.Unmarshal([]byte(raw), &value); err != nil {
+		panic("BUG: not a JSON string, though read as one: " + err.Error())
+	}
 	return value
 }
 
 // texts returns a claim that is a string or a list of strings (RFC 7519 section 4.1.3).
 func (c ClaimsSet) texts(name string) ([]string, bool) {
-	raw, present := c[name]
+	raw, present := c.get(name)
 	if !present {
 		return nil, true
 	}
 	if raw[0] == '[' {
 		var values []string
-		err := json.Unmarshal(raw, &values)
+		err := json.Unmarshal([]byte(raw), &values)
 		return values, err == nil
 	}
 	value, ok := c.Text(name)
@@ -78,11 +144,11 @@ const maxDate = 253402300799
 
 // date returns a NumericDate (RFC 7519 section 2). present is false without the claim.
 func (c ClaimsSet) date(name string) (t time.Time, present, ok bool) {
-	raw, present := c[name]
-	if !present || string(raw) == "null" {
+	raw, present := c.get(name)
+	if !present || raw == "null" {
 		return time.Time{}, false, true
 	}
-	seconds, err := strconv.ParseFloat(string(raw), 64) // takes no JSON but a number
+	seconds, err := strconv.ParseFloat(raw, 64) // takes no JSON but a number
 	if err != nil || seconds < -maxDate || seconds > maxDate {
 		return time.Time{}, true, false
 	}
@@ -92,27 +158,22 @@ func (c ClaimsSet) date(name string) (t time.Time, present, ok bool) {
 
 // lookup finds a claim by its dotted path. Names may hold dots themselves, as in
 // "https://example.org/roles": at every level the longest name that is there wins.
-func (c ClaimsSet) lookup(path string) (json.RawMessage, bool) {
-	if raw, ok := c[path]; ok {
+func (c ClaimsSet) lookup(path string) (raw string, ok bool) {
+	if raw, ok := c.get(path); ok {
 		return raw, true
 	}
 	for i := strings.LastIndexByte(path, '.'); i >= 0; i = strings.LastIndexByte(path[:i], '.') {
-		if raw, ok := c[path[:i]]; ok && raw[0] == '{' {
-			var inner ClaimsSet
-			unmarshal(raw, &inner)
+		if raw, ok := c.get(path[:i]); ok && raw[0] == '{' {
+			inner, err := ParseClaimsSet([]byte(raw))
+			if err != nil {
+				panic("BUG: not a JSON object, though read as one: " + err.Error())
+			}
 			if raw, ok := inner.lookup(path[i+1:]); ok {
 				return raw, true
 			}
 		}
 	}
-	return nil, false
-}
-
-// unmarshal decodes a part of a Claims Set into what takes every value of its type.
-func unmarshal(raw json.RawMessage, value any) {
-	if err := json.Unmarshal(raw, value); err != nil {
-		panic("BUG: not JSON, though a part of it: " + err.Error())
-	}
+	return "", false
 }
 
 // Username returns the name that rules and the broker see: the string at path. The error is a *[Refused].
@@ -121,7 +182,7 @@ func (c ClaimsSet) Username(path string) (string, error) {
 	if !ok || raw[0] != '"' {
 		return "", refused(ReasonNoUsername, "the claim "+path+" is missing or not a string")
 	}
-	name := decodeString(raw)
+	name := strings.Clone(decodeString(raw)) // names get about more than claims, and would take them along
 	if problem := nameProblem(name); problem != "" {
 		return "", refused(ReasonBadUsername, "the claim "+path+" "+problem)
 	}
@@ -133,16 +194,16 @@ func (c ClaimsSet) Username(path string) (string, error) {
 // allowed more than with them. The error is a *[Refused].
 func (c ClaimsSet) Roles(path string) ([]string, error) {
 	raw, ok := c.lookup(path)
-	if !ok || string(raw) == "null" {
+	if !ok || raw == "null" {
 		return nil, nil
 	}
 	var found []string
 	switch raw[0] {
 	case '"': // as in "scope", RFC 6749 section 3.3
-		found = strings.Split(decodeString(raw), " ")
+		found = strings.Split(strings.Clone(decodeString(raw)), " ")
 	case '[':
 		var elements []*string // null is no string
-		if json.Unmarshal(raw, &elements) != nil || slices.Contains(elements, nil) {
+		if json.Unmarshal([]byte(raw), &elements) != nil || slices.Contains(elements, nil) {
 			return nil, refused(ReasonBadRoles, "the claim "+path+" holds something that is not a string")
 		}
 		for _, role := range elements {

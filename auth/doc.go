@@ -15,6 +15,9 @@
 // a token once, take several audiences, allow for clocks that differ; fetch ahead, keep an interval between
 // fetches, forget a withdrawn key, or say whether its keys were fetched before or after a token arrived.
 //
+// A payload is split into claims by jsontext, which is the standard library's from Go 1.27 on (the module is then an
+// alias): it takes what encoding/json takes in a third of the time, since only the claims that are used are decoded.
+//
 // What go-jose read of a JWS header is kept for the next token that begins with the same bytes, once a signature
 // over it held. It decides nothing but what those bytes mean: payload, signature and key are looked at each time.
 //

@@ -1,8 +1,10 @@
 package auth
 
 import (
+	"encoding/json"
 	"reflect"
 	"testing"
+	"unicode/utf8"
 )
 
 // FuzzVerify: whatever comes is refused or undecided, or is a token that was signed here.
@@ -51,6 +53,46 @@ func FuzzSignedPayload(f *testing.F) {
 		}
 		if problem := nameProblem(id.Username); problem != "" || id.Subject == "" || id.Expiry.IsZero() {
 			t.Errorf("Verify() of %q = %+v", payload, id)
+		}
+	})
+}
+
+// FuzzClaimsSet: the members of a payload are those that encoding/json finds.
+func FuzzClaimsSet(f *testing.F) {
+	for _, payload := range []string{
+		`{}`, `null`, ` null `, `[]`, `"a"`, `{`, `{}}`, `{"a":1}x`, "\ufeff{}", `{"a":1,}`, `{"a" :01}`, `{"a":"\x"}`, "{\"a\":\"\t\"}",
+		` { "a" : [ 1 , "b" ] , "c" : { "a" : null , "a" : -0.5e+7 } , "a" : true } `, `{"a":"\ud800","\ud800":1,"\u0061":"\"\\"}`,
+		"{\"a\":\"\xff\"}", `{"é":"é","` + "\u2028" + `":"` + "\x7f" + `","":1e999}`,
+	} {
+		f.Add([]byte(payload))
+	}
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		var want map[string]json.RawMessage
+		ok := json.Unmarshal(payload, &want) == nil && utf8.Valid(payload)
+		got, err := ParseClaimsSet(payload)
+		if (err == nil) != ok {
+			t.Fatalf("ParseClaimsSet(%q) = %v; encoding/json takes it: %v", payload, err, ok)
+		}
+		if err != nil {
+			return
+		}
+		if got.json != string(payload) { // before and after
+			t.Errorf("ParseClaimsSet(%q) keeps %q", payload, got.json)
+		}
+		for _, m := range got.members {
+			if _, ok := want[m.name]; !ok {
+				t.Errorf("ParseClaimsSet(%q) = %q; want %q", payload, got, want)
+			}
+		}
+		for name, raw := range want {
+			if value, ok := got.get(name); !ok || value != string(raw) {
+				t.Errorf("claim %q of %q = %q, %v; want %q", name, payload, value, ok, raw)
+			}
+			var text string
+			isText := raw[0] == '"'
+			if value, ok := got.Text(name); isText && (json.Unmarshal(raw, &text) != nil || value != text) || ok != (isText || string(raw) == "null") {
+				t.Errorf("Text(%q) of %q = %q, %v; want %q", name, payload, value, ok, text)
+			}
 		}
 	})
 }

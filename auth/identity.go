@@ -13,7 +13,8 @@ import (
 // of the Client Identifier and of Redis keys; a real one is far below.
 const maxNameBytes = 1024
 
-// Identity is a verified party. Roles may be shared: they must not be changed.
+// Identity is a verified party. Roles may be shared: they must not be changed. Subject and TokenID may be pieces
+// of Claims: who keeps one without the other clones it.
 type Identity struct {
 	Issuer   string   // "iss", or the issuer's distinguished name of a certificate
 	Subject  string   // "sub", or the subject's distinguished name of a certificate

@@ -111,7 +111,8 @@ func (p *parsed) checkUnused() error {
 			return refused(ReasonMalformed, name+" is not a string")
 		}
 	}
-	if p.claims["_claim_names"] == nil && p.claims["_claim_sources"] == nil {
+	_, hasNames := p.claims.get("_claim_names")
+	if _, hasSources := p.claims.get("_claim_sources"); !hasNames && !hasSources {
 		return nil
 	}
 	var names map[string]string

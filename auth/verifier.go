@@ -204,24 +204,15 @@ func (v *Verifier) identity(i *issuer, p *parsed) (Identity, error) {
 	if err != nil {
 		return Identity{}, err
 	}
-	claims := string(p.jws.payload)
 	return Identity{
 		Issuer:   i.name,
-		Subject:  within(claims, p.subject),
+		Subject:  p.subject,
 		Username: name,
 		Roles:    roles,
-		Claims:   claims,
-		TokenID:  within(claims, p.tokenID),
+		Claims:   p.claims.json,
+		TokenID:  p.tokenID,
 		Expiry:   p.expires.Add(v.skew),
 	}, nil
-}
-
-// within returns part as a piece of whole, which is kept anyway, so that part need not be.
-func within(whole, part string) string {
-	if i := strings.Index(whole, part); i >= 0 {
-		return whole[i : i+len(part)]
-	}
-	return part
 }
 
 // unknownIssuer names the most frequent mistake without naming what the token holds.

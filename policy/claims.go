@@ -1,9 +1,11 @@
 package policy
 
 import (
-	"encoding/json"
 	"slices"
 	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // decoded holds what the {claim.path} placeholders of some rules stand for. Immutable.
@@ -73,7 +75,7 @@ func (p Principal) claim(path string) meaning {
 }
 
 // members are those of a JSON object by their exact names, undecoded.
-type members map[string]json.RawMessage
+type members map[string]jsontext.Value
 
 func membersOf(object string) (m members) {
 	if object == "" {
@@ -83,9 +85,9 @@ func membersOf(object string) (m members) {
 	return m
 }
 
-// unmarshal reads what was verified to be JSON into what takes every value of its type.
+// unmarshal reads what was verified to be JSON, as encoding/json would, into what takes every value of its type.
 func unmarshal(raw []byte, value any) {
-	if err := json.Unmarshal(raw, value); err != nil {
+	if err := json.Unmarshal(raw, value, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)); err != nil {
 		panic("BUG: claims that are no JSON object: " + err.Error())
 	}
 }
@@ -101,7 +103,7 @@ func (m members) value(path string) meaning {
 	case deeper:
 		return membersOf(string(raw)).value(rest)
 	case raw[0] == '[':
-		var elements []json.RawMessage
+		var elements []jsontext.Value
 		unmarshal(raw, &elements)
 		texts := make([]string, 0, len(elements))
 		for _, element := range elements {
@@ -116,7 +118,7 @@ func (m members) value(path string) meaning {
 }
 
 // scalar is the JSON text of an integer or a boolean, and a string itself.
-func scalar(raw json.RawMessage) (text string) {
+func scalar(raw jsontext.Value) (text string) {
 	switch {
 	case raw[0] == '"':
 		unmarshal(raw, &text)
