@@ -14,6 +14,7 @@ import (
 
 	"topicgate/frames"
 	"topicgate/gateway/audit"
+	"topicgate/policy"
 )
 
 // connectAs opens a session of user with a Client Identifier.
@@ -252,4 +253,20 @@ func TestEveryEndReasonHasARow(t *testing.T) {
 		}
 		seen[row.word] = true
 	}
+}
+
+// Who is blocked, or whose token is revoked, while the broker is being asked is turned out at once.
+func TestABlockDuringConnectHolds(t *testing.T) {
+	server := startRedis(t)
+	r := newRedisRig(t, server, "first")
+	c := r.dial(frames.V5).opens(connectOf(frames.V5, "alice"))
+	c.accept()
+	c.fromGateway(frames.TypeConnect)
+	s := r.onlySession()
+	server.do("SADD", "tg:blocked", "alice")
+	r.until("the block is seen", func() bool { return s.grant.Standing() == policy.Blocked })
+	c.reply(acceptedBy(c.v))
+	c.expect(frames.TypeConnack)
+	c.hears("e0 01 98")
+	c.closes(closeForbidden)
 }

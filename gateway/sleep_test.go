@@ -1,0 +1,167 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"topicgate/frames"
+)
+
+// stored is what is kept of the session that c has, or had.
+func (c *conversation) stored(s *session) []storedSubscription {
+	c.t.Helper()
+	stored, err := s.wakeUp(c.t.Context())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return sorted(stored)
+}
+
+func sorted(list []storedSubscription) []storedSubscription {
+	slices.SortFunc(list, func(a, b storedSubscription) int { return strings.Compare(a.Filter, b.Filter) })
+	return list
+}
+
+// sleeper is a client of roomRules that listens to room/# in a persistent session.
+func (r *rig) sleeper() (*conversation, *session) {
+	r.t.Helper()
+	c := r.connectWith(sleeperConnect(frames.V311), "20 02 00 00")
+	c.asks(1, 0, at(1, "room/#"))
+	c.grants(c.asked("room/one/#", "room/two/#").PacketID, 1, 1)
+	c.granted(1, 1)
+	r.awaitStored()
+	return c, r.onlySession()
+}
+
+// keptPieces waits until just these pieces are stored.
+func (c *conversation) keptPieces(s *session, pieces ...string) {
+	c.t.Helper()
+	c.until("the pieces are stored", func() bool {
+		stored := c.stored(s)
+		return len(stored) == 1 && slices.Equal(stored[0].Pieces, pieces)
+	})
+}
+
+// An instance may die at any moment: what a review has asked the broker for is stored without waiting for the
+// answer or for the client to leave.
+func TestWhatAReviewAsksForIsStoredAtOnce(t *testing.T) {
+	r := newRooms(t)
+	c, s := r.sleeper()
+	r.setRules(onlyTwo + roomThree)
+	c.left("room/one/#")
+	c.keptPieces(s, "room/three/#", "room/two/#")
+}
+
+// A piece that the broker has refused does not count as subscribed when the client comes back.
+func TestAPieceThatTheBrokerRefusesIsNotStored(t *testing.T) {
+	r := newRooms(t)
+	c := r.connectWith(sleeperConnect(frames.V311), "20 02 00 00")
+	c.asks(1, 0, at(1, "room/#"))
+	c.grants(c.asked("room/one/#", "room/two/#").PacketID, 1, frames.UnspecifiedError)
+	c.granted(1, 1)
+	c.keptPieces(r.onlySession(), "room/one/#")
+}
+
+// Nobody knows what a lost broker has heard of the last review: it is asked again when the client comes back.
+func TestWhatALostBrokerWasAskedForIsAskedForAgain(t *testing.T) {
+	r := newRooms(t)
+	c, s := r.sleeper()
+	s.sleep.mu.Lock() // Redis takes its time
+	r.setRules(onlyTwo)
+	c.left("room/one/#")
+	_ = c.conn.Close()
+	r.until("the broker is lost", func() bool { return s.cause() != nil })
+	s.sleep.mu.Unlock()
+	_ = c.ws.Close()
+	r.until("the session has ended", func() bool { return len(r.server.Sessions()) == 0 })
+	r.connectWith(sleeperConnect(frames.V311), "20 02 01 00").left("room/one/#")
+}
+
+// deafStore is a Redis that is away.
+type deafStore struct{ sleeperStore }
+
+func (deafStore) load(context.Context, string) ([]byte, error) { return nil, errors.New("away") }
+
+// What a Session is subscribed to must be known before it is resumed, or it would be forgotten for good.
+func TestASleeperIsNotWokenWithoutItsSubscriptions(t *testing.T) {
+	for _, v := range []frames.Version{frames.V311, frames.V5} {
+		r := newRooms(t)
+		r.server.sleepers.store = deafStore{r.server.sleepers.store}
+		r.dial(v).opens(sleeperConnect(v)).wantRefused(frames.V3ServerUnavailable, frames.ServerUnavailable, 1013)
+	}
+}
+
+// A session that lives long has its record written anew before that ends, though nothing changes.
+func TestTheRecordOfALongSessionIsPutOff(t *testing.T) {
+	r := newRooms(t)
+	c, s := r.sleeper()
+	r.server.sleepers.store.(memorySleepers).lru.Remove(s.upstreamID) // as Redis would in the end
+	s.sleep.mu.Lock()
+	s.sleep.at = s.sleep.at.Add(-sleepRefresh)
+	s.sleep.mu.Unlock()
+	r.server.refreshSleepers()
+	c.keptPieces(s, "room/one/#", "room/two/#")
+}
+
+func TestStoredSubscriptionsKeepEverything(t *testing.T) {
+	c := newRooms(t).connect(frames.V5, "alice")
+	c.asks(1, 11, frames.Subscription{TopicFilter: "room/one/#", QoS: 2, NoLocal: true, RetainAsPublished: true, RetainHandling: 2})
+	c.grants(c.asked("room/one/#").PacketID, 2)
+	c.granted(1, 2)
+	c.asks(2, 22, at(1, "room/+/#"))
+	alias := identifier(c.asked("room/one/#").Properties)
+	c.asked("room/two/#")
+	c.asks(3, 0, at(0, "$share/g/room/+/x"))
+	c.asked("$share/g/room/one/x", "$share/g/room/two/x")
+	want := []storedSubscription{
+		{Filter: "$share/g/room/+/x", Pieces: []string{"$share/g/room/one/x", "$share/g/room/two/x"}, Covers: []string{"room/one/x", "room/two/x"}},
+		{Filter: "room/+/#", QoS: 1, ID: 22, Pieces: []string{"room/one/#", "room/two/#"}, PieceIDs: map[string]uint32{"room/one/#": alias}},
+		{Filter: "room/one/#", QoS: 2, NoLocal: true, RetainAsPublished: true, RetainHandling: 2, ID: 11, Pieces: []string{"room/one/#"},
+			PieceIDs: map[string]uint32{"room/one/#": alias}},
+	}
+	stored := sorted(c.onlySession().subs.snapshot())
+	if !reflect.DeepEqual(stored, want) {
+		t.Errorf("snapshot() = %+v; want %+v", stored, want)
+	}
+	var resumed subscriptions
+	for _, s := range want {
+		resumed.take(&s)
+	}
+	if again := sorted(resumed.snapshot()); !reflect.DeepEqual(again, want) {
+		t.Errorf("snapshot() = %+v when resumed; want %+v", again, want)
+	}
+}
+
+// How long the broker keeps the MQTT Session: its own word counts (section 3.2.2.3.2), and each connection begins
+// the time anew.
+func TestHowLongASessionIsExpectedToSleep(t *testing.T) {
+	expiry := func(seconds uint32) frames.Properties {
+		return frames.Properties(nil).AppendUint(frames.PropSessionExpiryInterval, seconds)
+	}
+	for _, tt := range []struct {
+		name    string
+		connect frames.Connect
+		connack frames.Properties
+		ttl     time.Duration // 0: it does not sleep
+	}{
+		{"3.1.1, clean", frames.Connect{Version: frames.V311, CleanStart: true}, nil, 0},
+		{"3.1.1", frames.Connect{Version: frames.V311}, nil, sleepWithoutEnd},
+		{"5.0, no interval", frames.Connect{Version: frames.V5}, nil, 0},
+		{"5.0, an hour", frames.Connect{Version: frames.V5, CleanStart: true, Properties: expiry(3600)}, nil, time.Hour + sleepMargin},
+		{"5.0, for ever", frames.Connect{Version: frames.V5, Properties: expiry(0xffffffff)}, nil, sleepWithoutEnd},
+		{"5.0, less", frames.Connect{Version: frames.V5, Properties: expiry(3600)}, expiry(60), time.Minute + sleepMargin},
+		{"5.0, refused", frames.Connect{Version: frames.V5, Properties: expiry(3600)}, expiry(0), 0},
+		{"5.0, imposed", frames.Connect{Version: frames.V5}, expiry(60), time.Minute + sleepMargin},
+	} {
+		s := &session{version: tt.connect.Version}
+		s.expectSleep(&tt.connect, tt.connack)
+		if s.sleep.persistent != (tt.ttl > 0) || s.sleep.persistent && s.sleep.ttl != tt.ttl {
+			t.Errorf("%s: sleeps: %t, for %v; want %v", tt.name, s.sleep.persistent, s.sleep.ttl, tt.ttl)
+		}
+	}
+}
