@@ -280,6 +280,7 @@ func TestTheGatewayKeepsABrokerAwakeThatHearsNothing(t *testing.T) {
 			c.say(refused)
 			c.passes("c0 00")
 			c.reply("d0 00") // which the client has not asked for
+			synctest.Wait()  // it is dropped before the client asks
 		}
 		c.nothingUp()
 
@@ -293,6 +294,7 @@ func TestTheGatewayKeepsABrokerAwakeThatHearsNothing(t *testing.T) {
 			c.hears("90 03 00 09 80")
 		}
 		c.reply("d0 00")
+		synctest.Wait()
 		c.nothingUp()
 	})
 }
