@@ -127,6 +127,29 @@ func TestTheClientHearsWhatWasRefusedAndWhenItsTokenEnds(t *testing.T) {
 	})
 }
 
+// A message of the gateway's says by which subscriptions it comes [MQTT-3.3.4-3].
+func TestTheGatewaysMessagesCarrySubscriptionIdentifiers(t *testing.T) {
+	c := newRig(t, nil).connect(frames.V5, "alice")
+	for i, filter := range []string{topicRejected, "$topicgate/+", topicAccess} {
+		c.asks(uint16(i+1), uint32(i+7), at(0, filter))
+		c.granted(uint16(i+1), 0)
+	}
+	c.say(publishHex(c.v, "chat/status/bob", 0, 0, "x"))
+	p, err := frames.ParsePublish(c.expect(frames.TypePublish), c.v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := map[uint32]bool{}
+	for property := range p.Properties.All() {
+		if property.ID == frames.PropSubscriptionIdentifier {
+			ids[property.Uint()] = true
+		}
+	}
+	if len(ids) != 2 || !ids[7] || !ids[8] {
+		t.Errorf("the rejection carries the identifiers %v; want 7 and 8", ids)
+	}
+}
+
 // expectRejected wants a message of $topicgate/rejected.
 func (c *conversation) expectRejected(v frames.Version, action, topic string) {
 	c.t.Helper()

@@ -67,6 +67,22 @@ func TestAPieceThatTheBrokerRefusesIsNotStored(t *testing.T) {
 	c.keptPieces(r.onlySession(), "room/one/#")
 }
 
+// What a Session had when it was resumed is the broker's: it stays, though the broker refuses to change it.
+func TestWhatASleeperHasStaysThoughItIsRefusedAnew(t *testing.T) {
+	r := newRooms(t)
+	c, _ := r.sleeper()
+	_ = c.ws.Close()
+	c.brokerEnds()
+	_ = c.conn.Close()
+	c = r.connectWith(sleeperConnect(frames.V311), "20 02 01 00")
+	c.asks(2, 0, at(1, "room/#"))
+	c.grants(c.asked("room/one/#", "room/two/#").PacketID, frames.UnspecifiedError, frames.UnspecifiedError)
+	c.granted(2, frames.UnspecifiedError)
+	r.setRules(onlyTwo + roomThree)
+	c.left("room/one/#")
+	c.asked("room/three/#")
+}
+
 // Nobody knows what a lost broker has heard of the last review: it is asked again when the client comes back.
 func TestWhatALostBrokerWasAskedForIsAskedForAgain(t *testing.T) {
 	r := newRooms(t)

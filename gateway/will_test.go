@@ -73,6 +73,9 @@ func TestAWillFiresWhenTheSessionEndsUnlessItMayNotAnyMore(t *testing.T) {
 					c.passes(tt.broker)
 				}
 				c.brokerEnds()
+				if tt.name == "lost, revoked" {
+					r.wantAudited(`"action":"will"`, `"decision":"refused"`, `"topic":"chat/status/alice"`)
+				}
 			})
 		})
 	}
@@ -98,6 +101,7 @@ func TestADisconnectDoesNotFireAWillThatMayNotBePublished(t *testing.T) {
 			c.say(tt.said)
 			c.passes(tt.revoked)
 			c.brokerEnds()
+			r.wantAudited(`"action":"will"`, `"decision":"refused"`, `"topic":"chat/status/alice"`)
 		})
 	}
 }
