@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"topicgate/auth"
 	"topicgate/frames"
 	"topicgate/gateway/audit"
 	"topicgate/policy"
@@ -253,6 +254,39 @@ func TestEveryEndReasonHasARow(t *testing.T) {
 		}
 		seen[row.word] = true
 	}
+}
+
+// An order that is repeated names the sessions that are left: who has come back meanwhile stays.
+func TestAnOrderThatNamesSessionsEndsNoOthers(t *testing.T) {
+	r := newRig(t, nil)
+	c := r.connect(frames.V5, "alice")
+	c.lives()
+	id := r.onlySession().id
+	r.server.disconnect(disconnectOrder{User: "alice", Sessions: []string{"another"}})
+	c.lives()
+	r.server.disconnect(disconnectOrder{User: "alice", Sessions: []string{"another", id}})
+	c.disconnected()
+}
+
+// A token that is revoked ends its sessions, and no others of the same user; a fresh token is judged by itself.
+func TestARevokedTokenEndsItsSessionsAlone(t *testing.T) {
+	server := startRedis(t)
+	r := newRedisRig(t, server, "first")
+	identity := func(tokenID string) auth.Identity {
+		return auth.Identity{Issuer: "https://one.example", Subject: "1", Username: "alice", TokenID: tokenID}
+	}
+	r.server.options.Verifier = tokens{"a": identity("a"), "b": identity("b"), "c": identity("c")}
+	first, second := r.connectAs(frames.V5, "a", "1"), r.connectAs(frames.V311, "b", "2")
+	first.say(publishHex(first.v, topicToken, 1, 7, "c"))
+	first.hears(ackHex(frames.TypePuback, 7, frames.Success, first.v))
+	server.do("SET", "tg:revoked:b", "", "EX", "100")
+	second.closes(closeNotAuthenticated)
+	_ = second.conn.Close()
+	server.do("SET", "tg:revoked:a", "", "EX", "100") // is its token no more
+	first.lives()
+	server.do("SET", "tg:revoked:c", "", "EX", "100")
+	first.hears("e0 01 87")
+	first.closes(closeNotAuthenticated)
 }
 
 // Who is blocked, or whose token is revoked, while the broker is being asked is turned out at once.
