@@ -118,6 +118,40 @@ func TestWhatRedisHasLostIsWrittenAgain(t *testing.T) {
 	}
 }
 
+// An instance may die at any moment: all that it has in Redis ends by itself, whoever looks for it or not.
+func TestWhatAnInstanceHasInRedisEndsByItself(t *testing.T) {
+	r := startRedis(t)
+	g := newTestRegistry(t, r, "host")
+	g.add(infoOf(1))
+	die := runs(t, g)
+	r.awaitSessions(1)
+	die()
+	for _, key := range []string{g.keys.instance(g.id), g.keys.sessions(g.id)} {
+		eventually(t, key+" has ended", func() bool { return r.Exists(t.Context(), key).Val() == 0 })
+	}
+}
+
+// What is wrong though the number of sessions is right is found when all is written, now and then.
+func TestASessionThatWasReplacedInRedisIsWrittenAgain(t *testing.T) {
+	r := startRedis(t)
+	g := newTestRegistry(t, r, "host")
+	g.timing.check = 2 * g.timing.beat
+	g.add(infoOf(1))
+	runs(t, g)
+	r.awaitSessions(1)
+	if _, err := r.TxPipelined(t.Context(), func(p redis.Pipeliner) error {
+		p.HDel(t.Context(), g.keys.sessions(g.id), infoOf(1).Session)
+		p.HSet(t.Context(), g.keys.sessions(g.id), infoOf(2).Session, "{}")
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the session is back, alone", func() bool {
+		all := r.sessions()
+		return len(all) == 1 && all[0].ClientID == "c1" && r.HLen(t.Context(), g.keys.sessions(g.id)).Val() == 1
+	})
+}
+
 func TestChangesWhileRedisIsAwayArriveWhenItIsBack(t *testing.T) {
 	r := startRedis(t)
 	g := newTestRegistry(t, r, "host")

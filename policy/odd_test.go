@@ -36,6 +36,10 @@ func TestBlockedAndRevokedAreToldAtOnce(t *testing.T) {
 	if got := s.open(t, Principal{Username: "bob", TokenID: "jti:1"}).Standing(); got != Revoked {
 		t.Errorf("Standing() of the same token = %v; want %v", got, Revoked)
 	}
+	r.do("SADD", "topicgate:blocked", "bob") // and another token would not help
+	standing(Blocked)
+	r.do("SREM", "topicgate:blocked", "bob")
+	standing(Revoked)
 	g.Renew(Principal{Username: "mallory", TokenID: "jti:2", Roles: []string{"moderator"}})
 	standing(Good)
 	if !reads(g, "chat/to/bob") || reads(g, "chat/to/mallory") || !reads(g, "chat/room/1/x") {

@@ -3,7 +3,9 @@ package policy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -175,5 +177,44 @@ func TestOpenAtTheStartWaitsForTheWatcher(t *testing.T) {
 	s := startStore(t, "redis://"+r.addr)
 	if g := s.open(t, Principal{Username: "alice"}); !reads(g, "a") {
 		t.Error("alice may not read a")
+	}
+}
+
+// Some changes no connection tells of: everything is read again now and then.
+func TestWhatRedisDoesNotTellOfIsReadInTheEnd(t *testing.T) {
+	r, s, g := chatUser(t, timed(func(t *timing) { t.reread = 100 * time.Millisecond }))
+	r.do("SWAPDB", "0", "1")
+	eventually(t, "nothing is allowed by the other database", func() bool { return !reads(g, "chat/room/7/x") })
+	eventually(t, "all is read again", func() bool { return s.count(resetFor(ResetPeriodic)) > 0 })
+	r.do("SWAPDB", "0", "1")
+	eventually(t, "alice is back", func() bool { return reads(g, "chat/room/7/x") })
+}
+
+// A text that needs what nobody has read yet comes into force when that is known: in between, what both texts allow
+// stays allowed, or each session would leave its rooms and join them again.
+func TestATextThatNeedsAnotherSetComesIntoForceWhole(t *testing.T) {
+	r, s, g := chatUser(t)
+	r.do("SADD", "topicgate:user:alice:groups", "7")
+	for i := range 20 {
+		set := []string{"{groups}", "{rooms}"}[i%2]
+		var lost atomic.Bool
+		ctx, cancel := context.WithCancel(t.Context())
+		watched := make(chan struct{})
+		go func() {
+			defer close(watched)
+			for ctx.Err() == nil {
+				if !reads(g, "chat/room/7/x") {
+					lost.Store(true)
+				}
+			}
+		}()
+		word := fmt.Sprint("text", i)
+		r.do("SET", "topicgate:acl", "pattern read "+word+"\n"+strings.ReplaceAll(roomRules, "{rooms}", set)) // first: roomRules ends in a role
+		eventually(t, word+" is in force", func() bool { return reads(g, word) && settled(s)() })
+		cancel()
+		<-watched
+		if lost.Load() {
+			t.Fatalf("alice could not read her room for a moment, while %s came into force", set)
+		}
 	}
 }
