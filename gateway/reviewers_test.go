@@ -54,3 +54,54 @@ func TestReviewersAreFew(t *testing.T) {
 		}
 	})
 }
+
+// However often the policy changes, a session waits for its review once, and one without subscriptions not at all.
+func TestASessionWaitsForItsReviewOnce(t *testing.T) {
+	r := newRooms(t)
+	c := r.connect(frames.V311, "alice")
+	c.nothingUp() // begun
+	s, all := r.onlySession(), &r.server.reviewers
+	busy := func(more int) (waiting int) {
+		all.mu.Lock()
+		defer all.mu.Unlock()
+		all.working += more
+		return len(all.waiting)
+	}
+	busy(runtime.GOMAXPROCS(0))
+	for range 100 {
+		s.requestReview()
+	}
+	if n := busy(-runtime.GOMAXPROCS(0)); n != 0 {
+		t.Errorf("%d reviews wait of a session without subscriptions; want none", n)
+	}
+	c.asks(1, 0, at(2, "room/#"))
+	c.grants(c.asked("room/one/#", "room/two/#").PacketID, 2, 2)
+	c.granted(1, 2)
+	busy(runtime.GOMAXPROCS(0))
+	for range 100 {
+		s.requestReview()
+	}
+	if n := busy(1 - runtime.GOMAXPROCS(0)); n != 1 {
+		t.Errorf("%d reviews wait; want one", n)
+	}
+	go all.work()
+	r.setRules(onlyTwo)
+	c.left("room/one/#")
+}
+
+// Who has stepped aside comes back only while a place is free.
+func TestReviewersComeBackToAFreePlace(t *testing.T) {
+	places := runtime.GOMAXPROCS(0)
+	r := reviewers{waiting: []*session{{}}, working: places}
+	if r.comeBack() {
+		t.Error("one more comes back though all places are taken")
+	}
+	r.working--
+	if !r.comeBack() || r.working != places {
+		t.Errorf("%d of %d places are taken; want the free one taken", r.working, places)
+	}
+	r.waiting, r.working = nil, 0
+	if r.comeBack() {
+		t.Error("one comes back though nothing waits")
+	}
+}
