@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -266,6 +267,37 @@ func TestAnOrderThatNamesSessionsEndsNoOthers(t *testing.T) {
 	c.lives()
 	r.server.disconnect(disconnectOrder{User: "alice", Sessions: []string{"another", id}})
 	c.disconnected()
+}
+
+func TestARepeatedOrderNamesTheSessionsThatAreLeft(t *testing.T) {
+	r := startRedis(t)
+	g := newTestRegistry(t, r, "host") // hears no orders
+	g.add(infoOf(1))
+	runs(t, g)
+	r.awaitSessions(1)
+	ctx, stop := context.WithTimeout(t.Context(), patience)
+	defer stop()
+	sub := r.Subscribe(ctx, g.keys.control())
+	defer sub.Close()
+	if _, err := sub.Receive(ctx); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _, _ = Disconnect(ctx, r.Client, "tg:", "alice", "")
+	}()
+	for _, want := range [][]string{nil, {infoOf(1).Session}} {
+		message, err := sub.ReceiveMessage(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if order, err := parseControl(message.Payload); err != nil || order.User != "alice" || !slices.Equal(order.Sessions, want) {
+			t.Errorf("order %+v, %v; want the sessions %q of alice", order, err, want)
+		}
+	}
+	stop()
+	<-done
 }
 
 // A token that is revoked ends its sessions, and no others of the same user; a fresh token is judged by itself.
