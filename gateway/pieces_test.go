@@ -90,7 +90,7 @@ func TestASubscriptionThatTheBrokerRefusesIsForgotten(t *testing.T) {
 	c.grants(c.asked("room/one/#").PacketID, frames.UnspecifiedError)
 	c.granted(1, frames.UnspecifiedError)
 	s := r.onlySession()
-	r.until("the subscription is forgotten", func() bool { return len(s.subs.snapshot()) == 0 })
+	r.until("the subscription is forgotten", func() bool { return len(storedOf(&s.subs)) == 0 })
 	c.nothingUp()
 }
 
@@ -286,8 +286,8 @@ func TestNoReviewFollowsADisconnect(t *testing.T) {
 		c.say("c0 00")
 	}()
 	c.passes("c0 00")
-	if stored := s.subs.snapshot(); len(stored) != 1 || len(stored[0].Pieces) != 2 {
-		t.Errorf("snapshot() = %+v; want room/# in two pieces, as the broker has it", stored)
+	if stored := storedOf(&s.subs); len(stored) != 1 || len(stored[0].Pieces) != 2 {
+		t.Errorf("stored: %+v; want room/# in two pieces, as the broker has it", stored)
 	}
 }
 

@@ -172,6 +172,7 @@ func (s *session) review(wait func()) {
 		b.assign(sub, n, &r, -1, onlyChanges)
 	}
 	all := b.plan(&r)
+	b.sending = len(all) > 0
 	b.mu.Unlock()
 
 	if len(all) > 0 || len(changed) > 0 {
@@ -184,6 +185,7 @@ func (s *session) review(wait func()) {
 				err = s.brokerWriteError(err)
 			}
 		}
+		b.sent(err == nil)
 		if err != nil {
 			s.finish(err)
 			return
@@ -192,6 +194,25 @@ func (s *session) review(wait func()) {
 	s.remember()
 	if len(changed) > 0 && s.tellAccess(changed) == nil {
 		_ = s.client.flush() // a failure shows itself to the pumps
+	}
+}
+
+// sent notes that a review has told the broker what it changed, or could not.
+func (b *subscriptions) sent(heard bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sending = false
+	b.unheard = b.unheard || !heard
+	b.init()
+	b.changed.Broadcast()
+}
+
+// awaitSent returns when no review is sending. When the session has ended that takes no longer than a write may.
+func (b *subscriptions) awaitSent() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.sending {
+		b.changed.Wait()
 	}
 }
 

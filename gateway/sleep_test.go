@@ -19,7 +19,10 @@ func (c *conversation) stored(s *session) []storedSubscription {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return sorted(stored)
+	if stored == nil {
+		return nil
+	}
+	return sorted(stored.Subscriptions)
 }
 
 func sorted(list []storedSubscription) []storedSubscription {
@@ -98,6 +101,23 @@ func TestWhatALostBrokerWasAskedForIsAskedForAgain(t *testing.T) {
 	r.connectWith(sleeperConnect(frames.V311), "20 02 01 00").left("room/one/#")
 }
 
+// What a review has changed is stored when the broker has heard of it, not before: the session may end in between.
+func TestWhatAReviewIsStillSendingIsNotStored(t *testing.T) {
+	r := newRooms(t)
+	c, s := r.sleeper()
+	r.setRules("pattern read room/two/#\n")
+	r.until("the review is sending", func() bool { // to a broker that does not read
+		_, known := s.subs.snapshot()
+		return !known
+	})
+	s.rememberNow()
+	if stored := c.stored(s); len(stored) != 1 || len(stored[0].Pieces) != 2 {
+		t.Errorf("stored: %+v; want both rooms, as the broker has them", stored)
+	}
+	c.left("room/one/#")
+	c.keptPieces(s, "room/two/#")
+}
+
 // deafStore is a Redis that is away.
 type deafStore struct{ sleeperStore }
 
@@ -140,16 +160,16 @@ func TestStoredSubscriptionsKeepEverything(t *testing.T) {
 		{Filter: "room/one/#", QoS: 2, NoLocal: true, RetainAsPublished: true, RetainHandling: 2, ID: 11, Pieces: []string{"room/one/#"},
 			PieceIDs: map[string]uint32{"room/one/#": alias}},
 	}
-	stored := sorted(c.onlySession().subs.snapshot())
+	stored := sorted(storedOf(&c.onlySession().subs))
 	if !reflect.DeepEqual(stored, want) {
-		t.Errorf("snapshot() = %+v; want %+v", stored, want)
+		t.Errorf("stored: %+v; want %+v", stored, want)
 	}
 	var resumed subscriptions
 	for _, s := range want {
-		resumed.take(&s)
+		resumed.take(&s, nil)
 	}
-	if again := sorted(resumed.snapshot()); !reflect.DeepEqual(again, want) {
-		t.Errorf("snapshot() = %+v when resumed; want %+v", again, want)
+	if again := sorted(storedOf(&resumed)); !reflect.DeepEqual(again, want) {
+		t.Errorf("stored: %+v when resumed; want %+v", again, want)
 	}
 }
 

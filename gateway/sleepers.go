@@ -187,7 +187,11 @@ func (s *session) store(to *sleepers) {
 	if version == s.sleep.written && time.Since(s.sleep.at) < sleepRefresh {
 		return
 	}
-	data, err := json.Marshal(s.subs.snapshot())
+	stored, known := s.subs.snapshot()
+	if !known {
+		return // the review that is sending has it stored when it has sent
+	}
+	data, err := json.Marshal(stored)
 	if err == nil {
 		ctx, cancel := context.WithTimeout(context.Background(), sleepTimeout)
 		err = to.store.save(ctx, s.upstreamID, data, s.sleep.ttl)
@@ -252,16 +256,12 @@ func (s *session) rememberNow() {
 
 // rememberLast stores what a session that is about to leave the broker has asked it for. An older record may
 // do harm: a room that was left and joined again counts as subscribed, though it was unsubscribed in between. What a
-// lost broker has heard nobody knows, though, and another instance may have the Session by then; nor
-// what a review has not sent yet.
+// lost broker has heard nobody knows, though, and another instance may have the Session by then.
 func (s *session) rememberLast(end EndReason) {
-	switch {
-	case !s.sleep.persistent, end == EndBrokerLost, end == EndBrokerDisconnect, end == EndBrokerProtocolError:
-		return
-	case !s.subs.order.TryLock():
+	if !s.sleep.persistent || end == EndBrokerLost || end == EndBrokerDisconnect || end == EndBrokerProtocolError {
 		return
 	}
-	defer s.subs.order.Unlock()
+	s.subs.awaitSent()
 	s.sleep.mu.Lock()
 	defer s.sleep.mu.Unlock()
 	s.store(s.server.sleepers)

@@ -50,22 +50,23 @@ func (t *storedSubscription) valid() bool {
 // version changes whenever snapshot would give something else.
 func (b *subscriptions) version() uint64 { return b.changes.Load() }
 
-// snapshot is what is to be known of the subscriptions when the MQTT Session is resumed.
-func (b *subscriptions) snapshot() storedSubscriptions {
-	stored, access, unclear := b.listStored()
-	s := storedSubscriptions{Subscriptions: stored}
-	if unclear { // it can take a while: b.mu is not held
+// snapshot is what is to be known of the subscriptions when the MQTT Session is resumed. known is false while the
+// broker has not heard of it, and if nobody knows whether it has.
+func (b *subscriptions) snapshot() (s storedSubscriptions, known bool) {
+	stored, access, unclear, known := b.listStored()
+	s.Subscriptions = stored
+	if known && unclear { // it can take a while: b.mu is not held
 		s.Readable = readable(access, stored)
 	}
-	return s
+	return s, known
 }
 
 // listStored gives the subscriptions and what they were last reviewed with. unclear says that their covers
 // do not tell what could be read.
-func (b *subscriptions) listStored() (stored []storedSubscription, access *policy.Access, unclear bool) {
+func (b *subscriptions) listStored() (stored []storedSubscription, access *policy.Access, unclear, known bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	stored, access = make([]storedSubscription, 0, len(b.asked)), b.reviewed
+	stored, access, known = make([]storedSubscription, 0, len(b.asked)), b.reviewed, !b.sending && !b.unheard
 	for _, sub := range b.asked {
 		t := storedSubscription{
 			Filter: sub.TopicFilter, QoS: sub.QoS, NoLocal: sub.NoLocal, RetainAsPublished: sub.RetainAsPublished,
@@ -85,7 +86,7 @@ func (b *subscriptions) listStored() (stored []storedSubscription, access *polic
 		stored = append(stored, t)
 		unclear = unclear || len(sub.covers) > 0 && (sub.over || access.Denies())
 	}
-	return stored, access, unclear
+	return stored, access, unclear, known
 }
 
 // readable writes down what of subscriptions may be read; nil if that is too much.

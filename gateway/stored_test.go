@@ -22,9 +22,9 @@ func TestStoredSubscriptionsAreThoseOfTheSession(t *testing.T) {
 	c.fromGateway(frames.TypeSubscribe)
 	s := r.onlySession()
 	version := s.subs.version()
-	stored := s.subs.snapshot().Subscriptions
+	stored := storedOf(&s.subs)
 	if len(stored) != 1 || stored[0].Filter != "room/#" || stored[0].QoS != 1 || len(stored[0].Pieces) != 2 {
-		t.Errorf("snapshot() = %+v; want room/# at QoS 1 in two pieces", stored)
+		t.Errorf("stored: %+v; want room/# at QoS 1 in two pieces", stored)
 	}
 	c.reply("90 04 00 07 01 01")
 	c.hears("90 03 00 07 01")
@@ -33,9 +33,15 @@ func TestStoredSubscriptionsAreThoseOfTheSession(t *testing.T) {
 	if got := s.subs.version(); got == version {
 		t.Errorf("version() = %d, as before the UNSUBSCRIBE", got)
 	}
-	if stored := s.subs.snapshot().Subscriptions; len(stored) != 0 {
-		t.Errorf("snapshot() = %+v after UNSUBSCRIBE; want none", stored)
+	if stored := storedOf(&s.subs); len(stored) != 0 {
+		t.Errorf("stored: %+v after UNSUBSCRIBE; want none", stored)
 	}
+}
+
+// storedOf is the subscriptions as they outlive the connection.
+func storedOf(b *subscriptions) []storedSubscription {
+	stored, _ := b.snapshot()
+	return stored.Subscriptions
 }
 
 // onlySession is the session of the only connection.

@@ -42,10 +42,12 @@ type subscriptions struct {
 	flagged   bool                     // a subscription has Retain As Published: retained messages may be live ones
 	parts     map[uint16]*part         // packets that wait for the broker's answer, by Packet Identifier
 	exchanges int                      // of the client's, that wait
+	sending   bool                     // a review has changed the tables, and the broker is yet to hear of it
+	unheard   bool                     // that failed: what the broker has nobody knows
 	wanted    bool                     // a review
 	reviewing bool                     // one is under way, or is soon
 	closed    bool                     // the session has ended
-	changed   sync.Cond                // an exchange or the reviews have ended, or the session; L is mu
+	changed   sync.Cond                // an exchange, a review's sending or the reviews have ended, or the session; L is mu
 
 	withoutIDs bool // the broker knows no Subscription Identifiers; set before the session begins
 
