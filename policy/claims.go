@@ -1,10 +1,10 @@
 package policy
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -75,56 +75,91 @@ func (p Principal) claim(path string) meaning {
 }
 
 // members are those of a JSON object by their exact names, undecoded.
-type members map[string]jsontext.Value
+type members []member
 
+type member struct{ name, raw string }
+
+// membersOf splits an object, which was verified to be one: what it is not has no members.
 func membersOf(object string) (m members) {
-	if object == "" {
-		return members{}
+	d := jsontext.NewDecoder(bytes.NewBufferString(object), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	next := func() string {
+		read, err := d.ReadValue()
+		if err != nil {
+			return ""
+		}
+		end := int(d.InputOffset())
+		return object[end-len(read) : end]
 	}
-	unmarshal([]byte(object), &m)
+	if start, err := d.ReadToken(); err != nil || start.Kind() != '{' {
+		return nil
+	}
+	for d.PeekKind() == '"' {
+		m = append(m, member{text(next()), next()})
+	}
 	return m
 }
 
-// unmarshal reads what was verified to be JSON, as encoding/json would, into what takes every value of its type.
-func unmarshal(raw []byte, value any) {
-	if err := json.Unmarshal(raw, value, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)); err != nil {
-		panic("BUG: claims that are no JSON object: " + err.Error())
+// get returns the member of a name; of several the last, as encoding/json does.
+func (m members) get(name string) (raw string, ok bool) {
+	for _, member := range slices.Backward(m) {
+		if member.name == name {
+			return member.raw, member.raw != ""
+		}
 	}
+	return "", false
+}
+
+// text decodes a JSON string.
+func text(raw string) string {
+	if !strings.Contains(raw, `\`) {
+		return strings.TrimSuffix(strings.TrimPrefix(raw, `"`), `"`)
+	}
+	decoded, _ := jsontext.AppendUnquote(nil, raw) // half a surrogate pair is replaced
+	return string(decoded)
 }
 
 // value finds a claim by its dotted path. A string, an integer and a boolean stand for themselves, a list for
 // each of its strings, all else for nothing.
 func (m members) value(path string) meaning {
 	name, rest, deeper := strings.Cut(path, ".")
-	raw, ok := m[name]
+	raw, ok := m.get(name)
 	switch {
-	case !ok || deeper && raw[0] != '{':
+	case !ok:
 		return meaning{}
 	case deeper:
-		return membersOf(string(raw)).value(rest)
+		return membersOf(raw).value(rest)
 	case raw[0] == '[':
-		var elements []jsontext.Value
-		unmarshal(raw, &elements)
-		texts := make([]string, 0, len(elements))
-		for _, element := range elements {
-			if element[0] == '"' {
-				texts = append(texts, scalar(element))
-			}
-		}
-		set, _ := NewSet(texts)
+		set, _ := NewSet(stringsOf(raw))
 		return meaning{many: set}
 	}
 	return single(scalar(raw))
 }
 
+// stringsOf returns the strings of a JSON array.
+func stringsOf(array string) (texts []string) {
+	d := jsontext.NewDecoder(bytes.NewBufferString(array), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if _, err := d.ReadToken(); err != nil {
+		return nil
+	}
+	for d.PeekKind() != ']' {
+		element, err := d.ReadValue()
+		if err != nil {
+			return nil
+		}
+		if element.Kind() == '"' {
+			texts = append(texts, text(string(element)))
+		}
+	}
+	return texts
+}
+
 // scalar is the JSON text of an integer or a boolean, and a string itself.
-func scalar(raw jsontext.Value) (text string) {
+func scalar(raw string) string {
 	switch {
 	case raw[0] == '"':
-		unmarshal(raw, &text)
-		return text
-	case raw[0] == 't', raw[0] == 'f', strings.Trim(string(raw), "-0123456789") == "": // neither fraction nor exponent
-		return string(raw)
+		return text(raw)
+	case raw[0] == 't', raw[0] == 'f', strings.Trim(raw, "-0123456789") == "": // neither fraction nor exponent
+		return raw
 	}
 	return ""
 }

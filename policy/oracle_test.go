@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -82,7 +83,9 @@ func writeOut(pattern string, a *Access) (filters []string, ok bool) {
 	}
 	var claims map[string]any
 	if a.principal.Claims != "" {
-		unmarshal([]byte(a.principal.Claims), &claims)
+		if err := json.Unmarshal([]byte(a.principal.Claims), &claims); err != nil {
+			panic(err)
+		}
 	}
 	for name, claim := range claims {
 		switch c := claim.(type) {
