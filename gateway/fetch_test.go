@@ -193,7 +193,7 @@ func TestASleeperFetchesWhatItHasGained(t *testing.T) {
 			c.asks(1, 0, at(1, "room/#"))
 			c.grants(c.asked("room/#").PacketID, 1)
 			c.granted(1, 1)
-			stored, _ := r.onlySession().subs.snapshot()
+			stored, _, _ := r.onlySession().subs.snapshot(false)
 			c.ws.Close()
 			for len(r.server.Sessions()) > 0 {
 				runtime.Gosched()

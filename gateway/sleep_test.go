@@ -107,7 +107,7 @@ func TestWhatAReviewIsStillSendingIsNotStored(t *testing.T) {
 	c, s := r.sleeper()
 	r.setRules("pattern read room/two/#\n")
 	r.until("the review is sending", func() bool { // to a broker that does not read
-		_, known := s.subs.snapshot()
+		_, known, _ := s.subs.snapshot(false)
 		return !known
 	})
 	s.rememberNow()
@@ -116,6 +116,32 @@ func TestWhatAReviewIsStillSendingIsNotStored(t *testing.T) {
 	}
 	c.left("room/one/#")
 	c.keptPieces(s, "room/two/#")
+}
+
+// What could be read of a filter that is held as it is takes a while to find. A client that asks and asks does not have
+// it found each time: it is written after the broker's answer.
+func TestWhatCouldBeReadIsStoredAfterTheAnswer(t *testing.T) {
+	r := newRooms(t, func(o *Options) { o.NarrowMax = 1 })
+	c := r.connectWith(sleeperConnect(frames.V311), "20 02 00 00")
+	r.awaitStored() // that there is nothing yet
+	record := func() *storedSubscriptions {
+		stored, err := r.onlySession().wakeUp(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return stored
+	}
+	c.asks(1, 0, at(1, "room/#"))
+	c.asked("room/#")
+	if stored := record(); stored == nil || len(stored.Subscriptions) != 1 || stored.Readable != nil {
+		t.Errorf("stored before the answer: %+v; want the subscription alone", stored)
+	}
+	c.grants(1, 1)
+	c.granted(1, 1)
+	r.until("what could be read is stored", func() bool {
+		readable := record().Readable
+		return readable != nil && slices.Equal(readable.Allowed, []string{"room/one/#", "room/two/#"})
+	})
 }
 
 // deafStore is a Redis that is away.

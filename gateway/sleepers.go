@@ -154,7 +154,7 @@ func (s *sleepers) write() {
 		s.queue = s.queue[1:]
 		session.sleep.queued = false
 		s.mu.Unlock()
-		session.writeDown(s)
+		session.writeDown(s, false)
 		s.mu.Lock()
 	}
 }
@@ -173,21 +173,21 @@ type sleeping struct {
 
 // writeDown stores what the session is subscribed to, if that has changed or the record is about to end. Once
 // the session has ended it stores nothing: see rememberLast.
-func (s *session) writeDown(to *sleepers) {
+func (s *session) writeDown(to *sleepers, quick bool) {
 	s.sleep.mu.Lock()
 	defer s.sleep.mu.Unlock()
 	if s.cause() == nil {
-		s.store(to)
+		s.store(to, quick)
 	}
 }
 
 // store does that. s.sleep.mu is held.
-func (s *session) store(to *sleepers) {
+func (s *session) store(to *sleepers, quick bool) {
 	version := s.subs.version() // before the snapshot: it may be newer, and is then written again
 	if version == s.sleep.written && time.Since(s.sleep.at) < sleepRefresh {
 		return
 	}
-	stored, known := s.subs.snapshot()
+	stored, known, whole := s.subs.snapshot(quick)
 	if !known {
 		return // the review that is sending has it stored when it has sent
 	}
@@ -203,7 +203,10 @@ func (s *session) store(to *sleepers) {
 		s.log(slog.LevelWarn, "subscriptions not stored", "err", err.Error())
 		return
 	}
-	s.sleep.written, s.sleep.at = version, time.Now()
+	if whole {
+		s.sleep.written = version
+	}
+	s.sleep.at = time.Now()
 }
 
 // wakeUp reads what the MQTT Session was subscribed to when its client left; nil if nothing is known.
@@ -247,10 +250,11 @@ func (s *session) remember() {
 
 // rememberNow writes before the broker is asked, so before the client has its answer: however soon it comes
 // back, and wherever, what it was granted is known. What the gateway writes and could not ask for any more
-// the client has no answer to, and asks for again.
+// the client has no answer to, and asks for again. What takes a while to find is written after the broker's answer:
+// here it would cost more the oftener a client asks.
 func (s *session) rememberNow() {
 	if s.sleep.persistent {
-		s.writeDown(s.server.sleepers)
+		s.writeDown(s.server.sleepers, true)
 	}
 }
 
@@ -264,5 +268,5 @@ func (s *session) rememberLast(end EndReason) {
 	s.subs.awaitSent()
 	s.sleep.mu.Lock()
 	defer s.sleep.mu.Unlock()
-	s.store(s.server.sleepers)
+	s.store(s.server.sleepers, false)
 }

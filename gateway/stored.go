@@ -51,14 +51,19 @@ func (t *storedSubscription) valid() bool {
 func (b *subscriptions) version() uint64 { return b.changes.Load() }
 
 // snapshot is what is to be known of the subscriptions when the MQTT Session is resumed. known is false while the
-// broker has not heard of it, and if nobody knows whether it has.
-func (b *subscriptions) snapshot() (s storedSubscriptions, known bool) {
+// broker has not heard of it, and if nobody knows whether it has. A quick one leaves out what takes a while to find;
+// whole is false if there was such a thing.
+func (b *subscriptions) snapshot(quick bool) (s storedSubscriptions, known, whole bool) {
 	stored, access, unclear, known := b.listStored()
 	s.Subscriptions = stored
-	if known && unclear { // it can take a while: b.mu is not held
-		s.Readable = readable(access, stored)
+	switch {
+	case !known || !unclear:
+		return s, known, true
+	case quick:
+		return s, known, false
 	}
-	return s, known
+	s.Readable = readable(access, stored) // b.mu is not held
+	return s, known, true
 }
 
 // listStored gives the subscriptions and what they were last reviewed with. unclear says that their covers

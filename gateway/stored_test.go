@@ -40,7 +40,7 @@ func TestStoredSubscriptionsAreThoseOfTheSession(t *testing.T) {
 
 // storedOf is the subscriptions as they outlive the connection.
 func storedOf(b *subscriptions) []storedSubscription {
-	stored, _ := b.snapshot()
+	stored, _, _ := b.snapshot(false)
 	return stored.Subscriptions
 }
 
