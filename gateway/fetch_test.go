@@ -115,14 +115,35 @@ func TestManyRoomsJoinedAtOnceAreFetchedAsAWhole(t *testing.T) {
 func TestAFetchByAFilterThatIsHeldHasItsOptions(t *testing.T) {
 	r := newRooms(t, func(o *Options) { o.NarrowMax = 1 })
 	c := r.connect(frames.V5, "alice")
-	c.asks(1, 7, frames.Subscription{TopicFilter: "room/#", NoLocal: true, RetainAsPublished: true})
-	c.grants(c.asked("room/#").PacketID, 0)
+	c.asks(1, 7, frames.Subscription{TopicFilter: "room/+/x", NoLocal: true, RetainAsPublished: true})
+	c.grants(c.asked("room/+/x").PacketID, 0)
 	c.granted(1, 0)
 	c.setRules(roomRules + roomThree + roomFour)
 	for range 2 { // the fetch, and what is to be held
-		if o := c.asked("room/#").Filters[0]; !o.NoLocal || !o.RetainAsPublished {
+		if o := c.asked("room/+/x").Filters[0]; !o.NoLocal || !o.RetainAsPublished {
 			t.Errorf("SUBSCRIBE %+v; want No Local and Retain As Published", o)
 		}
+	}
+}
+
+// With Retain As Published a live message may look like a stored one that the client has: a filter that is held is
+// fetched by others that match the same, so that it comes by another identifier.
+func TestALiveMessageIsNotLostInAFetch(t *testing.T) {
+	for held, reworded := range map[string][]string{"room/#": {"room/+/#", "room"}, "#": {"+/#"}} {
+		r := newRooms(t, func(o *Options) { o.NarrowMax = 1 })
+		c := r.connect(frames.V5, "alice")
+		c.asks(1, 7, frames.Subscription{TopicFilter: held, RetainAsPublished: true})
+		c.grants(c.asked(held).PacketID, 0)
+		c.granted(1, 0)
+		c.setRules(roomRules + roomThree + roomFour)
+		alias := identifier(c.asked(reworded...).Properties)
+		c.left(reworded...)
+		c.reply(keptHex(c.v, "room/one/x", alias))    // stored, which it has
+		c.reply(messageHex(c.v, "room/one/x", alias)) // live, by the fetch
+		c.reply(keptHex(c.v, "room/one/x", 7))        // live, by what is held
+		c.hears(keptHex(c.v, "room/one/x", 7))
+		c.reply(keptHex(c.v, "room/three/x", alias))
+		c.hears(keptHex(c.v, "room/three/x", 7))
 	}
 }
 

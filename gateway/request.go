@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"slices"
+	"strings"
 
 	"topicgate/frames"
 )
@@ -26,6 +27,7 @@ type request struct {
 	had     []had // what was covered, by subscriptions that the policy changes
 	again   bool  // retained messages of that may come again
 	step    step  // that a review makes
+	longest int   // bytes of filter that the broker takes; of a review
 }
 
 // touched is a held filter whose owners have changed or ask for it again.
@@ -99,7 +101,11 @@ func (b *subscriptions) plan(r *request) []outgoing {
 		for _, h := range []*heldFilter{held, others} {
 			h.owners, h.fetch = []*subscription{f.sub}, true
 		}
-		for _, filter := range f.filters {
+		filters := f.filters
+		if b.flagged && r.identifiers {
+			filters = b.reworded(filters, r.longest)
+		}
+		for _, filter := range filters {
 			h := others
 			if known := b.held[filter]; known == nil {
 				replaced = append(replaced, entry{options: frames.Subscription{TopicFilter: filter}, held: others})
@@ -183,6 +189,23 @@ func (b *subscriptions) plan(r *request) []outgoing {
 		all[0].begins, all[len(all)-1].ends = q, q
 	}
 	return all
+}
+
+// reworded puts, where it can, other filters that match the same in place of those that are held. With Retain As
+// Published a live message may look like a stored one; it comes by what is held then, never by a fetch. b.mu is held.
+func (b *subscriptions) reworded(filters []string, longest int) (list []string) {
+	for _, filter := range filters {
+		base, open := strings.CutSuffix(filter, "#")
+		below, parent := base+"+/#", strings.TrimSuffix(base, "/") // which '#' matches too, unless it is no topic
+		if !open || b.held[filter] == nil || b.held[below] != nil || b.held[parent] != nil || len(below) > longest {
+			list = append(list, filter)
+			continue
+		}
+		if list = append(list, below); parent != "" {
+			list = append(list, parent)
+		}
+	}
+	return list
 }
 
 // differs reports whether the broker has to hear of these options, which nobody has just asked for.

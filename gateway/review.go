@@ -142,7 +142,7 @@ func (s *session) review(wait func()) {
 	access := s.access()
 	subs := b.list()
 	results := make([]narrowed, len(subs))
-	r := request{version: s.version, identifiers: s.identifiers(), gained: map[*subscription][]string{}}
+	r := request{version: s.version, identifiers: s.identifiers(), gained: map[*subscription][]string{}, longest: s.longestFilter()}
 	since := gains{access: access}
 	for i, sub := range subs {
 		results[i] = s.narrow(sub, access)
