@@ -82,19 +82,21 @@ type member struct{ name, raw string }
 // membersOf splits an object, which was verified to be one: what it is not has no members.
 func membersOf(object string) (m members) {
 	d := jsontext.NewDecoder(bytes.NewBufferString(object), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-	next := func() string {
+	next := func() (raw string, ok bool) {
 		read, err := d.ReadValue()
-		if err != nil {
-			return ""
-		}
 		end := int(d.InputOffset())
-		return object[end-len(read) : end]
+		return object[end-len(read) : end], err == nil
 	}
 	if start, err := d.ReadToken(); err != nil || start.Kind() != '{' {
 		return nil
 	}
 	for d.PeekKind() == '"' {
-		m = append(m, member{text(next()), next()})
+		name, ok := next()
+		raw, whole := next()
+		if !ok || !whole {
+			break
+		}
+		m = append(m, member{text(name), raw})
 	}
 	return m
 }
@@ -103,7 +105,7 @@ func membersOf(object string) (m members) {
 func (m members) get(name string) (raw string, ok bool) {
 	for _, member := range slices.Backward(m) {
 		if member.name == name {
-			return member.raw, member.raw != ""
+			return member.raw, true
 		}
 	}
 	return "", false

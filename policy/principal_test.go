@@ -87,3 +87,13 @@ func TestClaimsThatWereDecodedServeOnlyTheirToken(t *testing.T) {
 		t.Errorf("NewAccess with claims that are decoded already allocates %v times; want at most 10", n)
 	}
 }
+
+// Claims come from a verified token; what is none all the same stands for nothing, and ends.
+func TestClaimsThatAreNoJSON(t *testing.T) {
+	for _, claims := range []string{"", "x", "[]", `"a"`, "{", `{"a`, `{"a"`, `{"a":`, `{"a":"x`, `{"a":[`, `{"a":["x",`, `{"a":{"b":`} {
+		a := NewAccess(Principal{Claims: claims}, nil, mustParse(t, "pattern read x/{claim.a}\npattern read y/{claim.a.b}"))
+		if got, _ := a.Narrow("#", 10); len(got) > 0 {
+			t.Errorf("claims %q allow %q", claims, got)
+		}
+	}
+}

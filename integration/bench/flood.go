@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -65,15 +66,7 @@ func (b *bench) flood(ctx context.Context, t *target, users []user, first int) e
 		if _, err := b.restful(ctx, t); err != nil {
 			return err
 		}
-		memory, err := residentOfAll(t.pids)
-		if err != nil {
-			return err
-		}
-		asked, err := b.commandsProcessed(ctx)
-		if err != nil {
-			return err
-		}
-		before, err := cpuTimes(t.pids)
+		before, err := b.account(ctx, t)
 		if err != nil {
 			return err
 		}
@@ -85,26 +78,33 @@ func (b *bench) flood(ctx context.Context, t *target, users []user, first int) e
 		if err != nil {
 			return err
 		}
-		after, err := cpuTimes(t.pids)
-		if err != nil {
-			return err
-		}
-		now, err := b.commandsProcessed(ctx)
-		if err != nil {
-			return err
-		}
-		grown, err := residentOfAll(t.pids)
+		after, err := b.account(ctx, t)
 		if err != nil {
 			return err
 		}
 		page.note(f.name, settleMillis, micros(last-start)/1e3)
-		page.note(f.name, cpuMillis, micros(after-before)/1e3)
-		page.note(f.name, commands, float64(now-asked)/float64(len(users)))
-		page.note(f.name, moreMiB, float64(grown-memory)/(1<<20))
+		page.note(f.name, cpuMillis, micros(after.cpu-before.cpu)/1e3)
+		page.note(f.name, commands, float64(after.asked-before.asked)/float64(len(users)))
+		page.note(f.name, moreMiB, float64(after.memory-before.memory)/(1<<20))
 		fmt.Fprintf(b.out, "%s: %s: at rest after %.0f ms, %.0f ms of CPU, %.2f commands a session, %+.1f MiB\n", loadFloods, f.name,
 			b.median(loadFloods, f.name, settleMillis), b.median(loadFloods, f.name, cpuMillis), b.median(loadFloods, f.name, commands), b.median(loadFloods, f.name, moreMiB))
 	}
 	return nil
+}
+
+// account is what a target has cost so far.
+type account struct {
+	cpu    time.Duration
+	asked  int   // commands of Redis
+	memory int64 // resident bytes now
+}
+
+func (b *bench) account(ctx context.Context, t *target) (a account, err error) {
+	var errs [3]error
+	a.cpu, errs[0] = cpuTimes(t.pids)
+	a.asked, errs[1] = b.commandsProcessed(ctx)
+	a.memory, errs[2] = residentOfAll(t.pids)
+	return a, errors.Join(errs[:]...)
 }
 
 // enrollAll puts everybody into one more room.
