@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/golang-jwt/jwt/v5"
 )
 
 const (
@@ -20,18 +21,17 @@ const (
 // the same bytes, and go-jose takes as long for a header as for all the rest but the signature.
 type headers struct {
 	mu sync.RWMutex
-	// By the encoded form. What go-jose made of it, without payload and signature, is only read from then on.
-	known map[string]jose.Signature
+	// By the encoded form. What go-jose made of it is only read from then on.
+	known map[string]jose.Header
 }
 
-func newHeaders() *headers { return &headers{known: make(map[string]jose.Signature)} }
+func newHeaders() *headers { return &headers{known: make(map[string]jose.Header)} }
 
 // keep remembers the header of a token whose signature held: nobody else can fill or empty the memory.
-func (h *headers) keep(encoded string, read jose.Signature) {
+func (h *headers) keep(encoded string, read jose.Header) {
 	if len(encoded) > maxKnownHeaderBytes {
 		return
 	}
-	read.Signature = nil
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.known) >= knownHeaders {
@@ -41,7 +41,7 @@ func (h *headers) keep(encoded string, read jose.Signature) {
 }
 
 // read returns what go-jose says of a header, if that is good. known says that it was kept.
-func (h *headers) read(encoded string) (header jose.Signature, known bool, err error) {
+func (h *headers) read(encoded string) (header jose.Header, known bool, err error) {
 	h.mu.RLock()
 	header, known = h.known[encoded]
 	h.mu.RUnlock()
@@ -55,8 +55,8 @@ func (h *headers) read(encoded string) (header jose.Signature, known bool, err e
 		}
 		return header, false, errNotCompact
 	}
-	header = bare.Signatures[0]
-	return header, false, checkHeader(header.Protected)
+	header = bare.Signatures[0].Protected
+	return header, false, checkHeader(header)
 }
 
 var errNotCompact = refused(ReasonMalformed, "not a JWS in compact form")
@@ -65,8 +65,10 @@ var errNotCompact = refused(ReasonMalformed, "not a JWS in compact form")
 type compactJWS struct {
 	encodedHeader string // part of the token
 	headerKnown   bool
-	signed        jose.JSONWebSignature // without the payload
+	header        jose.Header
+	signed        string // the part of the token that the signature is over
 	payload       []byte
+	signature     []byte
 }
 
 // parse reads a JWS in compact form (RFC 7515 section 7.1), and no other.
@@ -81,18 +83,18 @@ func (h *headers) parse(token string) (*compactJWS, error) {
 	if err != nil {
 		return nil, err
 	}
-	jws := &compactJWS{encodedHeader: header, headerKnown: known}
+	jws := &compactJWS{encodedHeader: header, headerKnown: known, header: read, signed: token[:len(header)+1+len(payload)]}
 	if jws.payload, err = base64.RawURLEncoding.DecodeString(payload); err != nil {
 		return nil, errNotCompact
 	}
-	if read.Signature, err = base64.RawURLEncoding.DecodeString(signature); err != nil {
+	if jws.signature, err = base64.RawURLEncoding.DecodeString(signature); err != nil {
 		return nil, errNotCompact
 	}
-	jws.signed.Signatures = []jose.Signature{read}
 	return jws, nil
 }
 
-// holds says whether the signature is that of a key.
-func (j *compactJWS) holds(k key) bool { return j.signed.DetachedVerify(j.payload, k.public) == nil }
-
-func (j *compactJWS) header() jose.Header { return j.signed.Signatures[0].Protected }
+// holds says whether the signature is that of a key which fits the algorithm. It is not go-jose that looks: it reads
+// the header once more for each signature, and encodes the payload again.
+func (j *compactJWS) holds(k key) bool {
+	return jwt.GetSigningMethod(j.header.Algorithm).Verify(j.signed, j.signature, k.public) == nil
+}

@@ -24,12 +24,12 @@ func sameAsJOSE(t *testing.T, h *headers, token string) {
 		return
 	}
 	if !bytes.Equal(got.payload, want.UnsafePayloadWithoutVerification()) ||
-		!bytes.Equal(got.signed.Signatures[0].Signature, want.Signatures[0].Signature) ||
-		!reflect.DeepEqual(got.header(), want.Signatures[0].Protected) {
+		!bytes.Equal(got.signature, want.Signatures[0].Signature) || !reflect.DeepEqual(got.header, want.Signatures[0].Protected) {
 		t.Errorf("parse(%q) = %+v; want %+v", token, got, want)
 	}
-	h.keep(got.encodedHeader, got.signed.Signatures[0])
-	if again, err := h.parse(token); err != nil || !reflect.DeepEqual(again.signed, got.signed) || !bytes.Equal(again.payload, got.payload) {
+	h.keep(got.encodedHeader, got.header)
+	got.headerKnown = true
+	if again, err := h.parse(token); err != nil || !reflect.DeepEqual(again, got) {
 		t.Errorf("parse(%q) with its header known = %+v, %v; want %+v", token, again, err, got)
 	}
 }

@@ -136,7 +136,7 @@ type attempt struct {
 // token names, or any when it names none. known says that the set has the one that it names.
 func (a *attempt) try(set *keySet) (holds, known bool) {
 	defer a.turns.take()()
-	header := a.jws.header()
+	header := a.jws.header
 	for _, k := range set.keys {
 		if header.KeyID != "" && header.KeyID != k.id {
 			continue

@@ -155,7 +155,7 @@ func (v *Verifier) verify(ctx context.Context, token string, now time.Time) (ide
 		return Identity{}, false, err
 	}
 	if !p.jws.headerKnown {
-		v.headers.keep(p.jws.encodedHeader, p.jws.signed.Signatures[0])
+		v.headers.keep(p.jws.encodedHeader, p.jws.header)
 	}
 	if identity, err = v.identity(i, p); err != nil {
 		return Identity{}, false, err
