@@ -71,7 +71,7 @@ func TestEverySettingIsRead(t *testing.T) {
 		"OIDC_ROLES_CLAIM":         {[]string{"OIDC_ROLES_CLAIM=realm_access.roles"}, func(c Config) any { return c.OIDCRolesClaim }, "realm_access.roles"},
 		"OIDC_CLOCK_SKEW":          {[]string{"OIDC_CLOCK_SKEW=0s"}, func(c Config) any { return c.OIDCClockSkew }, time.Duration(0)},
 		"TOKEN_SOURCES":            {[]string{"TOKEN_SOURCES=cookie:__Host-token, query:t"}, func(c Config) any { return c.TokenSources }, []TokenSource{{"cookie", "__Host-token"}, {"query", "t"}}},
-		"UPSTREAM_URLS":            {[]string{"UPSTREAM_URLS=tls://b.example, tcp://[::1]:1884/"}, func(c Config) any { return c.UpstreamURLs }, []url.URL{{Scheme: "tls", Host: "b.example:8883"}, {Scheme: "tcp", Host: "[::1]:1884"}}},
+		"UPSTREAM_URLS":            {[]string{"UPSTREAM_URLS=tls://b.example, tcp://[::1]:1884/, unix:///run/b.sock"}, func(c Config) any { return c.UpstreamURLs }, []url.URL{{Scheme: "tls", Host: "b.example:8883"}, {Scheme: "tcp", Host: "[::1]:1884"}, {Scheme: "unix", Path: "/run/b.sock"}}},
 		"UPSTREAM_CA_FILE":         {[]string{"UPSTREAM_URLS=tls://b", "UPSTREAM_CA_FILE=a"}, func(c Config) any { return c.UpstreamCAFile }, "a"},
 		"UPSTREAM_CERT_FILE":       {[]string{"UPSTREAM_URLS=tls://b", "UPSTREAM_CERT_FILE=c", "UPSTREAM_KEY_FILE=k"}, func(c Config) any { return c.UpstreamCertFile }, "c"},
 		"UPSTREAM_KEY_FILE":        {[]string{"UPSTREAM_URLS=tls://b", "UPSTREAM_CERT_FILE=c", "UPSTREAM_KEY_FILE=k"}, func(c Config) any { return c.UpstreamKeyFile }, "k"},

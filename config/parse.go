@@ -78,8 +78,21 @@ func parseNetwork(text string) (netip.Prefix, error) {
 	return p, nil
 }
 
+// maxSocketPath is what Linux has room for (unix(7)).
+const maxSocketPath = 107
+
 // parseUpstream reads a broker's address and fills in the port that MQTT has for its scheme.
 func parseUpstream(text string) (url.URL, error) {
+	if strings.HasPrefix(text, "unix:") {
+		u, err := url.Parse(text)
+		switch {
+		case err != nil || u.Host != "" || !strings.HasPrefix(u.Path, "/") || u.RawQuery != "" || u.Fragment != "":
+			return url.URL{}, fmt.Errorf("%q is not of the form unix:///path/of/the/socket", text)
+		case len(u.Path) > maxSocketPath:
+			return url.URL{}, fmt.Errorf("%q: the path of a socket has %d bytes at most", text, maxSocketPath)
+		}
+		return url.URL{Scheme: "unix", Path: u.Path}, nil
+	}
 	if strings.Contains(text, "@") { // not shown: it may hold a password
 		return url.URL{}, errors.New("a broker's URL holds no username or password; use " +
 			Prefix + "UPSTREAM_USERNAME and " + Prefix + "UPSTREAM_PASSWORD")
@@ -87,7 +100,7 @@ func parseUpstream(text string) (url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Hostname() == "" || u.Scheme != "tcp" && u.Scheme != "tls" ||
 		u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
-		return url.URL{}, fmt.Errorf("%q is not of the form tcp://host:port or tls://host:port", text)
+		return url.URL{}, fmt.Errorf("%q is not of the form tcp://host:port, tls://host:port or unix:///path", text)
 	}
 	port := u.Port()
 	if port == "" {

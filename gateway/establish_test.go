@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"net/url"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -365,4 +368,39 @@ func TestWhatFollowsConnackIsNotLost(t *testing.T) {
 	c.reply("20 02 00 00" + queued + "30")
 	c.hears("20 02 00 00")
 	c.hears(queued)
+}
+
+func TestAUnixSocketWithoutRoomIsTriedUntilItHasSome(t *testing.T) {
+	full := &net.OpError{Op: "dial", Net: "unix", Err: os.NewSyscallError("connect", syscall.EAGAIN)}
+	for _, c := range []struct {
+		name    string
+		refused int // tries
+		want    error
+	}{{"has room", 0, nil}, {"has some soon", 9, nil}, {"never has any", 1 << 20, syscall.EAGAIN}} {
+		synctest.Test(t, func(t *testing.T) {
+			ours, theirs := net.Pipe()
+			defer theirs.Close()
+			tries := 0
+			upstream := &url.URL{Scheme: "unix", Path: "/run/broker.sock"}
+			b := newBrokers(Options{Upstreams: []*url.URL{upstream}, Dial: func(_ context.Context, network, address string) (net.Conn, error) {
+				if network != "unix" || address != upstream.Path {
+					t.Errorf("%s: dials %s %s", c.name, network, address)
+				}
+				if tries++; tries <= c.refused {
+					return nil, full
+				}
+				return ours, nil
+			}})
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			d := b.startDial(ctx, "alice:c", netip.AddrPort{}, nil)
+			if !errors.Is(d.first.err, c.want) {
+				t.Errorf("%s: %v; want %v", c.name, d.first.err, c.want)
+			}
+			if c.want == nil && tries != c.refused+1 || tries > 300 {
+				t.Errorf("%s: %d tries", c.name, tries)
+			}
+			d.abandon()
+		})
+	}
 }

@@ -92,7 +92,7 @@ type Options struct {
 	UserProperty     string        // name of the injected User Property; empty: none
 
 	// Upstream.
-	Upstreams             []*url.URL  // tcp://host:port or tls://host:port
+	Upstreams             []*url.URL  // tcp://host:port, tls://host:port or unix:///path
 	UpstreamTLS           *tls.Config // for tls:// brokers; nil: the system's roots
 	UpstreamUsername      string      // template with {username}; empty: none
 	UpstreamPassword      string

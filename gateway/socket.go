@@ -21,7 +21,7 @@ const ordinaryEvery = 8
 
 var chunkPool = sync.Pool{New: func() any { return new([chunkBytes]byte) }}
 
-// socket is a TCP connection that tells its reader when nothing more is ready to read, and that
+// socket is a TCP or Unix connection that tells its reader when nothing more is ready to read, and that
 // holds no read buffer while it waits. It lies below TLS and WebSocket, so the moment is known
 // exactly, whatever those have buffered.
 //
@@ -235,7 +235,7 @@ func (s *socket) try(fd uintptr) bool {
 }
 
 func (s *socket) opError(op string, err error) error {
-	return &net.OpError{Op: op, Net: "tcp", Source: s.LocalAddr(), Addr: s.RemoteAddr(), Err: os.NewSyscallError(op, err)}
+	return &net.OpError{Op: op, Net: s.LocalAddr().Network(), Source: s.LocalAddr(), Addr: s.RemoteAddr(), Err: os.NewSyscallError(op, err)}
 }
 
 // Close gives back what the connection holds of others.

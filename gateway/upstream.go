@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/pires/go-proxyproto"
@@ -41,6 +42,7 @@ type brokers struct {
 }
 
 type broker struct {
+	network   string // "tcp" or "unix"
 	address   string
 	tls       bool
 	host      string       // for the certificate
@@ -58,6 +60,11 @@ func newBrokers(o Options) *brokers {
 }
 
 func newBroker(u *url.URL) *broker {
+	b := &broker{network: "tcp", turns: newTurns(brokerTurns), early: newTurns(earlyTurns)}
+	if u.Scheme == "unix" {
+		b.network, b.address = "unix", u.Path
+		return b
+	}
 	port := u.Port()
 	if port == "" {
 		port = "1883"
@@ -65,8 +72,8 @@ func newBroker(u *url.URL) *broker {
 			port = "8883"
 		}
 	}
-	return &broker{address: net.JoinHostPort(u.Hostname(), port), tls: u.Scheme == "tls", host: u.Hostname(),
-		turns: newTurns(brokerTurns), early: newTurns(earlyTurns)}
+	b.address, b.tls, b.host = net.JoinHostPort(u.Hostname(), port), u.Scheme == "tls", u.Hostname()
+	return b
 }
 
 // order is all brokers as the client with this upstream Client Identifier tries them: from the one
@@ -156,7 +163,7 @@ func (d *dialing) endEarly() {
 func (d *dialing) open(ctx context.Context, b *broker, left int) dialed {
 	ctx, cancel := share(ctx, left)
 	defer cancel()
-	conn, err := d.brokers.dial(ctx, "tcp", b.address)
+	conn, err := d.dial(ctx, b)
 	if err != nil {
 		return dialed{err: err}
 	}
@@ -186,6 +193,23 @@ func (d *dialing) open(ctx context.Context, b *broker, left int) dialed {
 		bc.conn = client
 	}
 	return dialed{conn: bc}
+}
+
+// dial connects once, or until a Unix socket has room: of those the kernel turns away who finds the backlog full
+// (connect(2), EAGAIN), where it lets the clients of TCP wait. Mosquitto's holds 10.
+func (d *dialing) dial(ctx context.Context, b *broker) (net.Conn, error) {
+	const most = 50 * time.Millisecond
+	for pause := time.Millisecond; ; pause = min(2*pause, most) {
+		conn, err := d.brokers.dial(ctx, b.network, b.address)
+		if err == nil || !errors.Is(err, syscall.EAGAIN) {
+			return conn, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 // share is ctx with its part of the time that is left.

@@ -159,8 +159,12 @@ func newStackOn(t testing.TB, url string, one *redis, rules string, more ...sett
 // three starts three gateways with the same settings; the first becomes the stack's.
 func (s *stack) three(t testing.TB, more ...settings) (gateways []*gateway) {
 	t.Helper()
-	for range 3 {
-		gateways = append(gateways, launchGateway(t, s.settings(more...)))
+	for n := range 3 {
+		all := s.settings(more...)
+		if n == 1 { // one way or the other, the broker is the same
+			all["UPSTREAM_URLS"] = "unix://" + s.broker.socket
+		}
+		gateways = append(gateways, launchGateway(t, all))
 	}
 	for _, g := range gateways {
 		g.awaitReady(t)

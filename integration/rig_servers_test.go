@@ -14,6 +14,7 @@ import (
 type mosquitto struct {
 	*process
 	address string // of its plain TCP listener
+	socket  string // of its Unix listener
 	config  string
 }
 
@@ -22,7 +23,7 @@ type mosquitto struct {
 func startMosquitto(t testing.TB, extra ...string) *mosquitto {
 	t.Helper()
 	path := program(t, "mosquitto")
-	b := &mosquitto{address: loopback(freePort(t)), config: filepath.Join(t.TempDir(), "mosquitto.conf")}
+	b := &mosquitto{address: loopback(freePort(t)), socket: filepath.Join(shortDir(t), "mqtt.sock"), config: filepath.Join(t.TempDir(), "mosquitto.conf")}
 	port := b.address[strings.LastIndex(b.address, ":")+1:]
 	lines := []string{
 		"per_listener_settings false",
@@ -37,12 +38,23 @@ func startMosquitto(t testing.TB, extra ...string) *mosquitto {
 	if os.Getuid() == 0 {
 		lines = append(lines, "user root") // it would change to a user who may not read the test's directory
 	}
-	lines = append(lines, "listener "+port+" 127.0.0.1")
+	lines = append(lines, "listener "+port+" 127.0.0.1", "listener 0 "+b.socket)
 	lines = append(lines, extra...)
 	writeFile(t, b.config, strings.Join(lines, "\n")+"\n")
 	b.process = start(t, "mosquitto", path, []string{"-c", b.config}, nil)
 	awaitTCP(t, b.process, b.address)
 	return b
+}
+
+// shortDir is a directory whose path leaves room for the name of a Unix socket; t.TempDir holds the test's name.
+func shortDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "tg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
 
 // restart starts the broker anew on its old address, after it was stopped or killed.

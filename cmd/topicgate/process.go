@@ -143,7 +143,7 @@ func (p *process) gatewayOptions(c config.Config) (gateway.Options, error) {
 		o.TokenSources = append(o.TokenSources, gateway.TokenSource{Kind: gateway.TokenKind(s.Kind), Name: s.Name})
 	}
 	for _, u := range c.UpstreamURLs {
-		o.Upstreams = append(o.Upstreams, &url.URL{Scheme: u.Scheme, Host: u.Host})
+		o.Upstreams = append(o.Upstreams, &url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path})
 	}
 	var err error
 	if o.UpstreamTLS, p.reloadUpstream, err = upstreamTLS(c); err != nil {

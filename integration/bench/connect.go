@@ -18,7 +18,7 @@ const (
 
 // connects measures what the way to a CONNACK costs: every client is another user with a token that the gateway has not seen.
 func (b *bench) connects(ctx context.Context) error {
-	names := b.chosenOf([]string{"tcp", "listener", "pipe", "nginx", "topicgate"})
+	names := b.chosenOf([]string{"tcp", "listener", "pipe", "nginx", "topicgate", "topicgate-unix"})
 	for _, l := range []struct {
 		name            string
 		clients, atOnce int

@@ -10,6 +10,7 @@
 //	pipe       G: a WebSocket to TCP pipe that checks nothing (pipe.go), this program started a second time
 //	nginx      nginx as a WebSocket proxy before mosquitto's websockets listener
 //	topicgate  the gateway: token checked, 40 rules, rooms in Redis, narrowed subscriptions, metrics and audit on
+//	topicgate-unix  the same to mosquitto's Unix socket instead of its TCP listener
 //	open       the gateway with the one rule `pattern readwrite #`
 //
 // Clients are made to be cheap, as they share the machine with what they measure: no allocation a message, many packets

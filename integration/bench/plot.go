@@ -14,24 +14,21 @@ import (
 
 var errNothingToPlot = errors.New("nothing to plot was measured")
 
-// plot draws the CPU time a message of nginx and of the gateway for each load, G being 1.
+// plot draws the CPU time a message of nginx and of the gateway, before a TCP port and a Unix socket, for each load, G being 1.
 func (b *book) plot(w io.Writer) error {
-	colors := map[string]drawing.Color{"nginx": drawing.ColorFromHex("b0b8c0"), "topicgate": drawing.ColorFromHex("1f77b4")}
+	colors := map[string]drawing.Color{"nginx": drawing.ColorFromHex("b0b8c0"), "topicgate": drawing.ColorFromHex("1f77b4"), "topicgate-unix": drawing.ColorFromHex("2a9d5c")}
 	top := 1.2
 	var bars []chart.Value
 	for _, l := range []struct{ load, name string }{
 		{loadQoS0, "QoS 0"}, {loadQoS1, "QoS 1"}, {loadKiB, "1 KiB"}, {loadV5, "MQTT 5"}, {loadFan, "1:100"}, {loadRate, "10,000/s"}, {loadConnect, "connect"},
 	} {
-		for _, target := range []string{"nginx", "topicgate"} {
+		for _, target := range []string{"nginx", "topicgate", "topicgate-unix"} {
 			ratio := b.ratio(l.load, target, "pipe", cpuMicros)
 			if math.IsNaN(ratio) {
 				continue
 			}
 			top = max(top, ratio*1.1)
-			label := "nginx"
-			if target == "topicgate" {
-				label = l.name
-			}
+			label := map[string]string{"nginx": "nginx", "topicgate": l.name, "topicgate-unix": "Unix"}[target]
 			bars = append(bars, chart.Value{Label: label, Value: ratio, Style: chart.Style{FillColor: colors[target], StrokeColor: colors[target]}})
 		}
 	}
@@ -45,7 +42,7 @@ func (b *book) plot(w io.Writer) error {
 	c := chart.BarChart{
 		Title:      "CPU time a message, and a connect, beside a plain pipe (G)",
 		TitleStyle: chart.Style{FontSize: 13},
-		Width:      1000, Height: 380, BarWidth: 44, BarSpacing: 20,
+		Width:      1000, Height: 380, BarWidth: 32, BarSpacing: 12,
 		Background:   chart.Style{Padding: chart.Box{Top: 50, Left: 20, Right: 20, Bottom: 20}},
 		XAxis:        chart.Style{FontSize: 8},
 		YAxis:        chart.YAxis{Range: &chart.ContinuousRange{Min: 0, Max: top}, Ticks: ticks},

@@ -31,11 +31,17 @@ var rows = []row{
 	{"the same, 100 pairs at a fixed 10,000 msg/s", 1.10, 1.03, false, "%.2f × G", ratioOf(loadRate, cpuMicros, "pipe")},
 	{"throughput, QoS 0", 0.9, 1.0, true, "%.2f × G", ratioOf(loadQoS0, perSecond, "pipe")},
 	{"throughput, fan-out 1:100, against mosquitto's listener", 0.8, 0.9, true, "%.2f", ratioOf(loadFan, perSecond, "listener")},
+	{"the same, the gateway before mosquitto's Unix socket", 0.8, 0.9, true, "%.2f", func(b *book) float64 {
+		return b.ratio(loadFan, "topicgate-unix", "listener", perSecond)
+	}},
 	{"latency at 1,000 msg/s, p50 added to plain TCP", 1.15, 1.0, false, "%.2f × G's", func(b *book) float64 {
 		tcp := b.median(loadLatency, "tcp", p50Micros)
 		return (b.median(loadLatency, "topicgate", p50Micros) - tcp) / (b.median(loadLatency, "pipe", p50Micros) - tcp)
 	}},
 	{"latency at 1,000 msg/s, p99 against mosquitto's listener", 0.5, 0.25, false, "%.2f", ratioOf(loadLatency, p99Micros, "listener")},
+	{"the same in milliseconds, against the 1.3 of that listener on another machine", 0.5 * 1.3, 0.25 * 1.3, false, "%.2f ms", func(b *book) float64 {
+		return b.median(loadLatency, "topicgate", p99Micros) / 1e3
+	}},
 	{"connect: CPU, token verified, policy loaded", 2.0, 1.4, false, "%.2f × G", ratioOf(loadConnect, cpuMicros, "pipe")},
 	{"connect: p99 in a storm of 2,000", 2.0, 1.3, false, "%.2f × G", ratioOf(loadStorm, p99Micros, "pipe")},
 	{"idle memory a connection, 2,000 sessions", 24, 17.5, false, "%.1f KiB", medianOf(loadIdle(2000), "topicgate", kibibytes)},

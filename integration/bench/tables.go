@@ -19,6 +19,7 @@ var targetNames = []struct{ target, name string }{
 	{"pipe", "G"},
 	{"open", "topicgate, policy off"},
 	{"topicgate", "topicgate"},
+	{"topicgate-unix", "topicgate, to mosquitto's Unix socket"},
 	{"topicgate-tls", "topicgate, TLS"},
 	{"beside", "the other gateway"},
 }

@@ -109,7 +109,7 @@ func (w *world) startBroker(ctx context.Context) (err error) {
 	lines := []string{
 		"per_listener_settings false", "allow_anonymous true", "persistence false", "log_dest none", "connection_messages false",
 		"max_inflight_messages 0", "max_queued_messages 0", "set_tcp_nodelay true", "sys_interval 0",
-		"listener " + port(w.brokerTCP) + " 127.0.0.1",
+		"listener " + port(w.brokerTCP) + " 127.0.0.1", "listener 0 " + w.brokerUnix(),
 		"listener " + port(w.brokerWS) + " 127.0.0.1", "protocol websockets",
 	}
 	if os.Getuid() == 0 {
@@ -124,6 +124,9 @@ func (w *world) startBroker(ctx context.Context) (err error) {
 	}
 	return w.broker.await(ctx, func() bool { return listening(w.brokerTCP) && listening(w.brokerWS) })
 }
+
+// brokerUnix is the path of the broker's Unix socket.
+func (w *world) brokerUnix() string { return filepath.Join(w.dir, "mosquitto.sock") }
 
 // target returns a way to the broker, started when it is asked for first.
 func (w *world) target(ctx context.Context, name string) (*target, error) {
@@ -155,6 +158,8 @@ func (w *world) newTarget(ctx context.Context, name string) (*target, error) {
 		return w.startGateway(ctx, name, w.beside, chatPolicy, nil)
 	case "open":
 		return w.startGateway(ctx, name, w.gateway, openPolicy, nil)
+	case "topicgate-unix":
+		return w.startGateway(ctx, name, w.gateway, chatPolicy, map[string]string{"UPSTREAM_URLS": "unix://" + w.brokerUnix()})
 	case "topicgate-tls":
 		certificate, err := w.certificate()
 		if err != nil {
