@@ -119,11 +119,13 @@ func (s *session) log(level slog.Level, message string, args ...any) {
 	s.identityMu.Lock()
 	username := s.identity.Username
 	s.identityMu.Unlock()
-	attributes := []any{"session_id", s.id, "remote", s.remote.String()}
+	record := slog.NewRecord(time.Now(), level, message, 0) // nobody asks for the source, and a Logger walks the stack for it
+	record.AddAttrs(slog.String("session_id", s.id), slog.String("remote", s.remote.String()))
 	if username != "" {
-		attributes = append(attributes, "username", username, "client_id", s.clientID)
+		record.AddAttrs(slog.String("username", username), slog.String("client_id", s.clientID))
 	}
-	s.server.log.Log(ctx, level, message, append(attributes, args...)...)
+	record.Add(args...)
+	_ = s.server.log.Handler().Handle(ctx, record)
 }
 
 // adopt takes over the upgraded connection; false if it is of a kind that can't be served.

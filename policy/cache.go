@@ -8,8 +8,9 @@ import (
 // entry is one cached key, or, of the blocked set, one member.
 type entry struct {
 	// Immutable.
-	key      string // Redis key
-	username string // blockedKind
+	key      string // Redis key, by keys.of
+	username string // whose it is; empty: nobody's
+	name     string // of a set, a role or a token
 	kind     kind
 
 	// Guarded by cache.mu.
@@ -89,16 +90,22 @@ func (c *cache) init() {
 	c.batch = maxBatch
 }
 
-// get returns the entry of key, a new one if need be. c.mu is held.
-func (c *cache) get(kind kind, key, username string) *entry {
-	in, name := c.entries, key
+// is tells whether e is what [keys.of] makes a key of.
+func (e *entry) is(kind kind, username, name string) bool {
+	return e.kind == kind && e.username == username && e.name == name
+}
+
+// get returns the entry of what [keys.of] makes a key of, a new one if need be. c.mu is held.
+func (c *cache) get(keys keys, kind kind, username, name string) *entry {
+	key := keys.of(kind, username, name)
+	in, at := c.entries, key
 	if kind == blockedKind {
-		in, name = c.blocked, username
+		in, at = c.blocked, username
 	}
-	e := in[name]
+	e := in[at]
 	if e == nil {
-		e = &entry{kind: kind, key: key, username: username, dirty: time.Now()}
-		in[name] = e
+		e = &entry{kind: kind, key: key, username: username, name: name, dirty: time.Now()}
+		in[at] = e
 	}
 	return e
 }
@@ -158,11 +165,11 @@ func (c *cache) evict(e *entry) {
 	}
 }
 
-// pin keeps the entry of key whether or not a grant needs it.
-func (c *cache) pin(kind kind, key string) {
+// pin keeps the entry of the rule text whether or not a grant needs it.
+func (c *cache) pin(keys keys) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e := c.get(kind, key, "")
+	e := c.get(keys, textKind, "", "")
 	e.pins++
 	c.enqueue(e)
 }

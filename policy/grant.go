@@ -309,30 +309,35 @@ func (s *Store) resolve(g *Grant) (needed []*entry, v basis) {
 		v.principal.Roles = distinct(p.Roles)
 		return nil, v
 	}
-	need := func(kind kind, key string) *value {
-		e := s.cache.get(kind, key, p.Username)
+	need := func(kind kind, username, name string) *value {
+		var e *entry
+		if n := len(needed); n < len(g.uses) && g.uses[n].e.is(kind, username, name) {
+			e = g.uses[n].e // most need what they needed before: no key is put together and looked up for that
+		} else {
+			e = s.cache.get(s.keys, kind, username, name)
+		}
 		needed = append(needed, e)
 		if e.value == nil {
 			return empty
 		}
 		return e.value
 	}
-	add(need(textKind, s.keys.text()).rules)
-	add(need(linesKind, s.keys.userLines(p.Username)).rules)
-	inRedis := need(rolesKind, s.keys.set(p.Username, rolesSet))
+	add(need(textKind, "", "").rules)
+	add(need(linesKind, p.Username, "").rules)
+	inRedis := need(rolesKind, p.Username, rolesSet)
 	v.sets[rolesSet] = inRedis.set
 	v.principal.Roles = distinct(p.Roles, inRedis.members)
 	for _, role := range v.principal.Roles {
-		add(need(linesKind, s.keys.roleLines(role)).rules)
+		add(need(linesKind, "", role).rules)
 	}
 	for _, name := range distinct(names) {
 		if name != rolesSet && validSetName(name) {
-			v.sets[name] = need(setKind, s.keys.set(p.Username, name)).set
+			v.sets[name] = need(setKind, p.Username, name).set
 		}
 	}
-	blocked := need(blockedKind, s.keys.blocked())
+	blocked := need(blockedKind, p.Username, "")
 	v.unknown = blocked.unknown
-	if p.TokenID != "" && need(revokedKind, s.keys.revoked(p.TokenID)).yes {
+	if p.TokenID != "" && need(revokedKind, "", p.TokenID).yes {
 		v.standing = Revoked
 	}
 	if blocked.yes {

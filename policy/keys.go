@@ -28,6 +28,23 @@ func (k keys) set(username, name string) string { return k.prefix + "user:" + us
 func (k keys) blocked() string                  { return k.prefix + "blocked" }
 func (k keys) revoked(tokenID string) string    { return k.prefix + "revoked:" + tokenID }
 
+// of is the key of a kind: of a user, and of a set, a role or a token by its name, where the kind has them.
+func (k keys) of(kind kind, username, name string) string {
+	switch {
+	case kind == textKind:
+		return k.text()
+	case kind == linesKind && username == "":
+		return k.roleLines(name)
+	case kind == linesKind:
+		return k.userLines(username)
+	case kind == blockedKind:
+		return k.blocked()
+	case kind == revokedKind:
+		return k.revoked(name)
+	}
+	return k.set(username, name)
+}
+
 // canary is a key of one gateway process, rewritten each second; tag chooses the
 // Cluster slot.
 func (k keys) canary(process, tag string) string { return k.gateway(process) + "{" + tag + "}" }

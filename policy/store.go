@@ -113,7 +113,7 @@ func NewStore(o StoreOptions) (*Store, error) {
 	data.Protocol = 2 // nothing is pushed to it: each reply would be looked at for that
 	s.client = redis.NewUniversalClient(&data)
 	s.watch = newWatcher(s, options, rand.Text())
-	s.cache.pin(textKind, s.keys.text())
+	s.cache.pin(s.keys)
 	return s, nil
 }
 
