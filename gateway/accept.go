@@ -21,59 +21,73 @@ const wsWriteBytes = batchBytes + 16
 // Handler answers WebSocket upgrades on the configured paths.
 func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.accept) }
 
-// accept checks a request in the order in which an operator would look for the mistake, upgrades
-// it, and leaves the session to the crew: as long as the handler runs, net/http keeps the request and its
-// buffers alive.
+// accept judges a request, upgrades it, and leaves the session to the crew: as long as the handler runs, net/http
+// keeps the request and its buffers alive.
 func (s *Server) accept(w http.ResponseWriter, r *http.Request) {
-	refuse := func(status int, text string) {
-		s.options.Metrics.httpRefused(status)
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		if status == http.StatusUpgradeRequired {
-			w.Header().Set("Upgrade", "websocket") // RFC 9110 section 15.5.22
-			w.Header().Set("Connection", "Upgrade")
-		}
-		w.WriteHeader(status)
-		_, _ = w.Write([]byte(text + "\n"))
+	if status, text := s.judgeRequest(r); status != 0 {
+		s.refuseRequest(w, status, text)
+		return
 	}
+	if session := s.newSession(r); s.upgrade(session, w, r) {
+		s.crew.do(session.serve)
+	} else {
+		s.open.Add(-1)
+	}
+}
+
+// judgeRequest looks at a request in the order in which an operator would look for the mistake. Unless it returns a
+// status, the request is to be upgraded and counts as an open connection.
+func (s *Server) judgeRequest(r *http.Request) (status int, text string) {
 	switch {
 	case !slices.Contains(s.options.Paths, r.URL.Path):
-		refuse(http.StatusNotFound, "not found")
-		return
+		return http.StatusNotFound, "not found"
 	case !websocket.IsWebSocketUpgrade(r):
-		refuse(http.StatusUpgradeRequired, "this is a WebSocket endpoint for MQTT")
-		return
+		return http.StatusUpgradeRequired, "this is a WebSocket endpoint for MQTT"
 	case !s.originAllowed(r):
 		s.log.Info("origin refused", "remote", s.options.TrustedProxies.ClientAddr(r).String(), "origin", r.Header.Get("Origin"))
-		refuse(http.StatusForbidden, "origin not allowed")
-		return
+		return http.StatusForbidden, "origin not allowed"
 	case s.draining.Load():
-		refuse(http.StatusServiceUnavailable, "shutting down")
-		return
+		return http.StatusServiceUnavailable, "shutting down"
 	case !slices.ContainsFunc(websocket.Subprotocols(r), func(p string) bool { return slices.Contains(subprotocols, p) }):
-		refuse(http.StatusBadRequest, "the subprotocol must be mqtt")
-		return
+		return http.StatusBadRequest, "the subprotocol must be mqtt"
 	}
 	if open := s.open.Add(1); s.options.MaxConnections > 0 && open > int64(s.options.MaxConnections) {
 		s.open.Add(-1)
-		refuse(http.StatusServiceUnavailable, "too many connections")
-		return
+		return http.StatusServiceUnavailable, "too many connections"
 	}
-	session := newSession(s, s.options.TrustedProxies.ClientAddr(r), s.tokensOf(r), certificateOf(r))
+	return 0, ""
+}
+
+func (s *Server) refuseRequest(w http.ResponseWriter, status int, text string) {
+	s.options.Metrics.httpRefused(status)
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if status == http.StatusUpgradeRequired {
+		w.Header().Set("Upgrade", "websocket") // RFC 9110 section 15.5.22
+		w.Header().Set("Connection", "Upgrade")
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(text + "\n"))
+}
+
+func (s *Server) newSession(r *http.Request) *session {
+	return newSession(s, s.options.TrustedProxies.ClientAddr(r), s.tokensOf(r), certificateOf(r))
+}
+
+// upgrade answers a request; false: the session can't be served.
+func (s *Server) upgrade(session *session, w http.ResponseWriter, r *http.Request) bool {
 	h := &hijacker{ResponseWriter: w}
 	ws, err := s.upgrader.Upgrade(h, r, nil) // answers a bad request itself
 	if err != nil {
-		s.open.Add(-1)
 		s.options.Metrics.httpRefused(http.StatusBadRequest)
 		s.log.Debug("upgrade failed", "remote", session.remote.String(), "err", err.Error())
-		return
+		return false
 	}
-	if !session.adopt(ws, h.reader) || !s.register(session) {
-		s.open.Add(-1)
-		_ = ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseServiceRestart, ""), time.Now().Add(lingerTimeout))
-		_ = ws.Close()
-		return
+	if session.adopt(ws, h.reader) && s.register(session) {
+		return true
 	}
-	s.crew.do(session.serve)
+	_ = ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseServiceRestart, ""), time.Now().Add(lingerTimeout))
+	_ = ws.Close()
+	return false
 }
 
 // originAllowed judges the Origin header, which browsers always send and scripts cannot forge

@@ -148,10 +148,11 @@ const wsReadBytes = 288
 
 // Hijack implements http.Hijacker.
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	c, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	c, rw, err := h.ResponseWriter.(http.Hijacker).Hijack()
 	if err != nil || rw.Reader.Buffered() > 0 { // which the upgrader refuses
 		return c, rw, err
 	}
 	h.reader = bufio.NewReaderSize(c, wsReadBytes)
-	return c, bufio.NewReadWriter(h.reader, rw.Writer), nil
+	rw.Reader = h.reader
+	return c, rw, nil
 }
