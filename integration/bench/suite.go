@@ -61,7 +61,7 @@ func (b *bench) throughput(ctx context.Context) error {
 	qos1, kib, v5 := b.maximum(loadQoS1), b.maximum(loadKiB), b.maximum(loadV5)
 	qos1.qos, kib.bytes, v5.version = 1, 1024, frames.V5
 	for _, l := range []load{b.maximum(loadQoS0), qos1, kib, v5} {
-		if err := b.interleave(ctx, l, "tcp", "listener", "pipe", "nginx", "topicgate", "topicgate-unix", "open"); err != nil {
+		if err := b.interleave(ctx, l, "tcp", "listener", "pipe", "nginx", "topicgate", "open", "topicgate-unix"); err != nil {
 			return err
 		}
 	}
@@ -71,13 +71,13 @@ func (b *bench) throughput(ctx context.Context) error {
 func (b *bench) fan(ctx context.Context) error {
 	l := b.maximum(loadFan)
 	l.groups, l.readers = 1, 100
-	return b.interleave(ctx, l, "tcp", "listener", "pipe", "nginx", "topicgate", "topicgate-unix", "open")
+	return b.interleave(ctx, l, "tcp", "listener", "pipe", "nginx", "topicgate", "open", "topicgate-unix")
 }
 
 func (b *bench) rate(ctx context.Context) error {
 	l := b.maximum(loadRate)
 	l.groups, l.rate, l.window, l.measure = 100, 10_000, 1000, 2*b.window
-	return b.interleave(ctx, l, "tcp", "listener", "pipe", "nginx", "topicgate", "topicgate-unix", "open")
+	return b.interleave(ctx, l, "tcp", "listener", "pipe", "nginx", "topicgate", "open", "topicgate-unix")
 }
 
 func (b *bench) latency(ctx context.Context) error {
