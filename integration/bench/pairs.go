@@ -50,6 +50,7 @@ type load struct {
 	rate    float64       // messages a second published in all; 0: as fast as the window lets them
 	warmUp  time.Duration // not measured
 	measure time.Duration
+	repeats int // of each round; 0: one
 }
 
 // crowd is the clients of a load, connected and subscribed.

@@ -49,7 +49,7 @@ func TestVerdicts(t *testing.T) {
 func filled() *book {
 	b := newBook()
 	o := outcome{Delivered: 1000, Took: time.Second, CPU: 6 * time.Millisecond, BrokerCPU: time.Millisecond, P50: time.Millisecond, P99: 2 * time.Millisecond}
-	for _, load := range []string{loadQoS0, loadQoS1, loadKiB, loadV5, loadFan, loadRate, loadLatency} {
+	for _, load := range []string{loadQoS0, loadQoS1, loadKiB, loadV5, loadFan, loadRate, loadLatency, loadPolicy} {
 		p := b.turn(load)
 		for _, n := range targetNames {
 			p.noteOutcome(n.target, o)

@@ -23,6 +23,7 @@ var suites = []suite{
 	{"fan", (*bench).fan},
 	{"rate", (*bench).rate},
 	{"latency", (*bench).latency},
+	{"policy", (*bench).policy},
 	{"connect", (*bench).connects},
 	{"storm", (*bench).storms},
 	{"idle", (*bench).idle},
@@ -50,6 +51,7 @@ const (
 	loadFan     = "fan-out 1:100, 64 B"
 	loadRate    = "100 pairs, 10,000 msg/s"
 	loadLatency = "10 pairs, 1,000 msg/s"
+	loadPolicy  = "QoS 0, 64 B, policy on and off"
 )
 
 // maximum is a load of ten pairs as fast as they can.
@@ -86,6 +88,13 @@ func (b *bench) latency(ctx context.Context) error {
 	return b.interleave(ctx, l, "tcp", "listener", "pipe", "nginx", "topicgate", "topicgate-unix")
 }
 
+// policy is the first load once more, in many short turns: what a decision takes is less than what two turns differ by.
+func (b *bench) policy(ctx context.Context) error {
+	l := b.maximum(loadPolicy)
+	l.repeats, l.measure = 8, b.window/4
+	return b.interleave(ctx, l, "topicgate", "open")
+}
+
 // quiet is what a machine may do besides without disturbing.
 const quiet = 0.05
 
@@ -111,7 +120,8 @@ func (b *bench) interleave(ctx context.Context, l load, names ...string) error {
 	}
 	names = b.chosenOf(names)
 	page := b.turn(l.name)
-	for r := range b.rounds {
+	rounds := max(1, l.repeats) * b.rounds
+	for r := range rounds {
 		for k := range names {
 			name := names[(k+r)%len(names)]
 			t, err := b.target(ctx, name)
@@ -127,7 +137,7 @@ func (b *bench) interleave(ctx context.Context, l load, names ...string) error {
 			page.noteOutcome(name, o)
 		}
 	}
-	b.show(l.name, names)
+	b.show(l.name, rounds, names)
 	return nil
 }
 
@@ -143,8 +153,8 @@ func (b *bench) chosenOf(names []string) []string {
 }
 
 // show prints the medians of a load.
-func (b *bench) show(load string, names []string) {
-	fmt.Fprintf(b.out, "\n%s (medians of %d)\n%-14s %10s %9s %7s %9s %9s %9s %9s %s\n", load, b.rounds,
+func (b *bench) show(load string, rounds int, names []string) {
+	fmt.Fprintf(b.out, "\n%s (medians of %d)\n%-14s %10s %9s %7s %9s %9s %9s %9s %s\n", load, rounds,
 		"", "msg/s", "CPU us", "of G", "broker us", "own us", "p50 us", "p99 us", "lost, duplicated, reordered")
 	for _, name := range names {
 		fmt.Fprintf(b.out, "%-14s %10.0f %9.2f %7.2f %9.2f %9.2f %9.0f %9.0f", name, b.median(load, name, perSecond), b.median(load, name, cpuMicros),

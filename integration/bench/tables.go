@@ -26,7 +26,7 @@ var targetNames = []struct{ target, name string }{
 
 // writeLoads writes a table for each load of messages.
 func (b *book) writeLoads(t *strings.Builder) {
-	for _, load := range []string{loadQoS0, loadQoS1, loadKiB, loadV5, loadFan, loadRate, loadLatency} {
+	for _, load := range []string{loadQoS0, loadQoS1, loadKiB, loadV5, loadFan, loadRate, loadLatency, loadPolicy} {
 		if b.Loads[load] == nil {
 			continue
 		}
