@@ -12,9 +12,9 @@
 //
 // JOSE headers and keys are go-jose's; the check of a signature is golang-jwt's, in three quarters of the time that
 // go-jose needs for it; OpenID Connect discovery is go-oidc's. The claims are checked, and the keys of an issuer are
-// held, here: go-oidc's verifier and its RemoteKeySet cannot do what is needed: read
-// a token once, take several audiences, allow for clocks that differ; fetch ahead, keep an interval between
-// fetches, forget a withdrawn key, or say whether its keys were fetched before or after a token arrived.
+// held, here: go-oidc's verifier and its RemoteKeySet cannot do what is needed: read a token once, take several
+// audiences, allow for clocks that differ; fetch ahead, keep an interval between fetches, forget a withdrawn key, or
+// say whether its keys were fetched before or after a token arrived.
 //
 // A payload is split into claims by jsontext, which is the standard library's from Go 1.27 on (the module is then an
 // alias): it takes what encoding/json takes in a third of the time, since only the claims that are used are decoded.

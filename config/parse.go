@@ -78,24 +78,14 @@ func parseNetwork(text string) (netip.Prefix, error) {
 	return p, nil
 }
 
-// maxSocketPath is what Linux has room for (unix(7)).
-const maxSocketPath = 107
-
 // parseUpstream reads a broker's address and fills in the port that MQTT has for its scheme.
 func parseUpstream(text string) (url.URL, error) {
-	if strings.HasPrefix(text, "unix:") {
-		u, err := url.Parse(text)
-		switch {
-		case err != nil || u.Host != "" || !strings.HasPrefix(u.Path, "/") || u.RawQuery != "" || u.Fragment != "":
-			return url.URL{}, fmt.Errorf("%q is not of the form unix:///path/of/the/socket", text)
-		case len(u.Path) > maxSocketPath:
-			return url.URL{}, fmt.Errorf("%q: the path of a socket has %d bytes at most", text, maxSocketPath)
-		}
-		return url.URL{Scheme: "unix", Path: u.Path}, nil
-	}
 	if strings.Contains(text, "@") { // not shown: it may hold a password
 		return url.URL{}, errors.New("a broker's URL holds no username or password; use " +
 			Prefix + "UPSTREAM_USERNAME and " + Prefix + "UPSTREAM_PASSWORD")
+	}
+	if strings.HasPrefix(text, "unix:") {
+		return parseSocket(text)
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Hostname() == "" || u.Scheme != "tcp" && u.Scheme != "tls" ||
@@ -110,6 +100,21 @@ func parseUpstream(text string) (url.URL, error) {
 		return url.URL{}, fmt.Errorf("%q has no port between 1 and 65535", text)
 	}
 	return url.URL{Scheme: u.Scheme, Host: net.JoinHostPort(u.Hostname(), port)}, nil
+}
+
+// maxSocketPath is what Linux has room for (unix(7)).
+const maxSocketPath = 107
+
+// parseSocket reads the path of a broker's Unix socket.
+func parseSocket(text string) (url.URL, error) {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Host != "" || !strings.HasPrefix(u.Path, "/") || u.RawQuery != "" || u.Fragment != "":
+		return url.URL{}, fmt.Errorf("%q is not of the form unix:///path/of/the/socket", text)
+	case len(u.Path) > maxSocketPath:
+		return url.URL{}, fmt.Errorf("%q: the path of a socket has %d bytes at most", text, maxSocketPath)
+	}
+	return url.URL{Scheme: "unix", Path: u.Path}, nil
 }
 
 func parseTokenSource(text string) (TokenSource, error) {

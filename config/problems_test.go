@@ -63,6 +63,7 @@ func TestMistakes(t *testing.T) {
 		{"UPSTREAM_URLS=unix:///" + strings.Repeat("x", 107), "the path of a socket has 107 bytes at most"},
 		{"UPSTREAM_URLS=unix:///run/b.sock UPSTREAM_CA_FILE=a", "UPSTREAM_CA_FILE: has no use"},
 		{"UPSTREAM_URLS=tcp://u:hunter2@h", "UPSTREAM_URLS: a broker's URL holds no username or password"},
+		{"UPSTREAM_URLS=unix://u:hunter2@h/run/b.sock", "UPSTREAM_URLS: a broker's URL holds no username or password"},
 		{"UPSTREAM_URLS=tcp://h,tcp://h:1883", "UPSTREAM_URLS: \"tcp://h:1883\" stands there twice"},
 		{"UPSTREAM_CA_FILE=a", "UPSTREAM_CA_FILE: has no use"},
 		{"UPSTREAM_URLS=tls://h UPSTREAM_CERT_FILE=c", "UPSTREAM_CERT_FILE: needs TOPICGATE_UPSTREAM_KEY_FILE too"},

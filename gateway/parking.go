@@ -148,7 +148,11 @@ const wsReadBytes = 288
 
 // Hijack implements http.Hijacker.
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	c, rw, err := h.ResponseWriter.(http.Hijacker).Hijack()
+	writer, ok := h.ResponseWriter.(http.Hijacker)
+	if !ok {
+		return nil, nil, http.ErrNotSupported
+	}
+	c, rw, err := writer.Hijack()
 	if err != nil || rw.Reader.Buffered() > 0 { // which the upgrader refuses
 		return c, rw, err
 	}

@@ -201,7 +201,7 @@ func (d *dialing) dial(ctx context.Context, b *broker) (net.Conn, error) {
 	const most = 50 * time.Millisecond
 	for pause := time.Millisecond; ; pause = min(2*pause, most) {
 		conn, err := d.brokers.dial(ctx, b.network, b.address)
-		if err == nil || !errors.Is(err, syscall.EAGAIN) {
+		if b.network != "unix" || !errors.Is(err, syscall.EAGAIN) {
 			return conn, err
 		}
 		select {
