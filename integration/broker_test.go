@@ -33,21 +33,31 @@ func TestWithoutABrokerClientsAreToldToComeBack(t *testing.T) {
 
 func TestABrokerThatDiesAndComesBack(t *testing.T) {
 	t.Parallel()
-	s := newStack(t, openPolicy)
-	token := s.issuer.token(t, "alice")
-	var all []*wire
-	for _, v := range versions {
-		all = append(all, s.connect(t, v, "c"+v.String(), token))
-	}
-	s.broker.kill()
-	for _, w := range all {
-		w.brokerLost()
-	}
-	w, connack := s.connecting(t, frames.V5, "early", token)
-	w.undecided(connack)
-	s.broker.restart(t)
-	for _, v := range versions {
-		s.connect(t, v, "c"+v.String(), token).ping()
+	for _, way := range []string{"TCP", "Unix socket"} {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			s := prepareStack(t, openPolicy)
+			if way == "TCP" {
+				s.gateway = startGateway(t, s.settings())
+			} else {
+				s.gateway = startGateway(t, s.settings(settings{"UPSTREAM_URLS": "unix://" + s.broker.socket}))
+			}
+			token := s.issuer.token(t, "alice")
+			var all []*wire
+			for _, v := range versions {
+				all = append(all, s.connect(t, v, "c"+v.String(), token))
+			}
+			s.broker.kill()
+			for _, w := range all {
+				w.brokerLost()
+			}
+			w, connack := s.connecting(t, frames.V5, "early", token)
+			w.undecided(connack)
+			s.broker.restart(t)
+			for _, v := range versions {
+				s.connect(t, v, "c"+v.String(), token).ping()
+			}
+		})
 	}
 }
 
@@ -128,28 +138,16 @@ func TestABrokerBehindAUnixSocket(t *testing.T) {
 	token := s.issuer.token(t, "alice")
 	eye := s.broker.direct(t, frames.V311, "eye")
 	eye.subscribed("wills")
-	var all []*wire
 	for _, v := range versions {
 		for qos := range frames.QoS(3) {
 			w := s.connect(t, v, fmt.Sprint("c", v, qos), token)
 			w.subscribed(fmt.Sprint("to/", v, qos))
 			w.publish(message(fmt.Sprint("to/", v, qos), strings.Repeat("x", 100_000), qos))
 			w.receives(fmt.Sprint("to/", v, qos), strings.Repeat("x", 100_000))
-			all = append(all, w)
 		}
 		w := s.connect(t, v, "w", token, will("wills", 0))
 		_ = w.conn.Close() // without DISCONNECT
 		eye.receives("wills", "gone")
-	}
-	s.broker.kill()
-	for _, w := range all {
-		w.brokerLost()
-	}
-	w, connack := s.connecting(t, frames.V5, "early", token)
-	w.undecided(connack)
-	s.broker.restart(t)
-	for _, v := range versions {
-		s.connect(t, v, "c"+v.String(), token).ping()
 	}
 }
 
