@@ -36,7 +36,7 @@ type Config struct {
 	OIDCClockSkew     time.Duration `env:"OIDC_CLOCK_SKEW" envDefault:"30s" min:"0s" max:"10m" doc:"how far the clocks of issuer and gateway may be apart"`
 	TokenSources      []TokenSource `env:"TOKEN_SOURCES" envDefault:"password,header" type:"list" doc:"the first of these that holds anything is the token, without falling through: 'password' or 'username' of MQTT CONNECT, 'header' (Authorization: Bearer), 'cookie:NAME' (not together with origin '*'; needs an Origin header), 'query:NAME'. MQTT 5 Authentication Method 'OAUTH2-JWT' works always"`
 
-	UpstreamURLs          []url.URL     `env:"UPSTREAM_URLS" envDefault:"tcp://127.0.0.1:1883" type:"list of URLs" doc:"brokers, 'tcp://host:port', 'tls://host:port' or, on this machine and at half of the cost, 'unix:///path/of/its/socket': the next one is tried when one cannot be reached; the same client id prefers the same broker"`
+	UpstreamURLs          []url.URL     `env:"UPSTREAM_URLS" envDefault:"tcp://127.0.0.1:1883" type:"list of URLs" doc:"brokers, 'tcp://host:port', 'tls://host:port' or, on this machine, cheaper under load, 'unix:///path/of/its/socket': the next one is tried when one cannot be reached; the same client id prefers the same broker"`
 	UpstreamCAFile        string        `env:"UPSTREAM_CA_FILE" type:"file" doc:"CA certificates (PEM) that 'tls://' brokers are checked against, instead of those of the system"`
 	UpstreamCertFile      string        `env:"UPSTREAM_CERT_FILE" type:"file" doc:"client certificate (PEM) shown to 'tls://' brokers"`
 	UpstreamKeyFile       string        `env:"UPSTREAM_KEY_FILE" type:"file" doc:"its private key (PEM)"`
