@@ -1,12 +1,11 @@
 package gateway
 
 import (
-	"crypto/x509"
 	"net/http"
-	"net/url"
 	"slices"
-	"strings"
 	"time"
+
+	"topicgate/gateway/edge"
 
 	"github.com/gorilla/websocket"
 )
@@ -43,7 +42,7 @@ func (s *Server) judgeRequest(r *http.Request) (status int, text string) {
 		return http.StatusNotFound, "not found"
 	case !websocket.IsWebSocketUpgrade(r):
 		return http.StatusUpgradeRequired, "this is a WebSocket endpoint for MQTT"
-	case !s.originAllowed(r):
+	case !edge.OriginAllowed(r, s.options.AllowedOrigins):
 		s.log.Info("origin refused", "remote", s.options.TrustedProxies.ClientAddr(r).String(), "origin", r.Header.Get("Origin"))
 		return http.StatusForbidden, "origin not allowed"
 	case s.draining.Load():
@@ -59,7 +58,7 @@ func (s *Server) judgeRequest(r *http.Request) (status int, text string) {
 }
 
 func (s *Server) refuseRequest(w http.ResponseWriter, status int, text string) {
-	s.options.Metrics.httpRefused(status)
+	s.options.Metrics.HTTPRefused(status)
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	if status == http.StatusUpgradeRequired {
 		w.Header().Set("Upgrade", "websocket") // RFC 9110 section 15.5.22
@@ -70,7 +69,7 @@ func (s *Server) refuseRequest(w http.ResponseWriter, status int, text string) {
 }
 
 func (s *Server) newSession(r *http.Request) *session {
-	return newSession(s, s.options.TrustedProxies.ClientAddr(r), s.tokensOf(r), certificateOf(r))
+	return newSession(s, s.options.TrustedProxies.ClientAddr(r), edge.TokensOf(r, s.options.TokenSources), edge.CertificateOf(r))
 }
 
 // upgrade answers a request; false: the session can't be served.
@@ -78,7 +77,7 @@ func (s *Server) upgrade(session *session, w http.ResponseWriter, r *http.Reques
 	h := &hijacker{ResponseWriter: w}
 	ws, err := s.upgrader.Upgrade(h, r, nil) // answers a bad request itself
 	if err != nil {
-		s.options.Metrics.httpRefused(http.StatusBadRequest)
+		s.options.Metrics.HTTPRefused(http.StatusBadRequest)
 		s.log.Debug("upgrade failed", "remote", session.remote.String(), "err", err.Error())
 		return false
 	}
@@ -88,93 +87,4 @@ func (s *Server) upgrade(session *session, w http.ResponseWriter, r *http.Reques
 	_ = ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseServiceRestart, ""), time.Now().Add(lingerTimeout))
 	_ = ws.Close()
 	return false
-}
-
-// originAllowed judges the Origin header, which browsers always send and scripts cannot forge
-// (RFC 6455 section 10.2). Without one the client is no browser.
-func (s *Server) originAllowed(r *http.Request) bool {
-	origins := r.Header.Values("Origin")
-	if len(origins) == 0 {
-		return true
-	}
-	if len(origins) > 1 {
-		return false
-	}
-	allowed := s.options.AllowedOrigins
-	if slices.Contains(allowed, "*") {
-		return true
-	}
-	origin, err := url.Parse(origins[0])
-	if err != nil || origin.Host == "" || origin.Path != "" || origin.RawQuery != "" || origin.User != nil {
-		return false // "null" among them
-	}
-	if len(allowed) == 0 {
-		return strings.EqualFold(origin.Host, r.Host)
-	}
-	return slices.ContainsFunc(allowed, func(a string) bool {
-		want, err := url.Parse(a)
-		return err == nil && strings.EqualFold(want.Scheme, origin.Scheme) && strings.EqualFold(withPort(want), withPort(origin))
-	})
-}
-
-// withPort is u's host with the scheme's own port spelled out.
-func withPort(u *url.URL) string {
-	if u.Port() != "" {
-		return u.Host
-	}
-	switch strings.ToLower(u.Scheme) {
-	case "https", "wss":
-		return u.Host + ":443"
-	case "http", "ws":
-		return u.Host + ":80"
-	}
-	return u.Host
-}
-
-// requestTokens is what the HTTP request may have brought, by token source.
-type requestTokens map[TokenSource]string
-
-// tokensOf picks the tokens of the configured sources out of the request, so that the request
-// itself can go.
-func (s *Server) tokensOf(r *http.Request) requestTokens {
-	var tokens requestTokens
-	keep := func(source TokenSource, token string) {
-		if token == "" {
-			return
-		}
-		if tokens == nil {
-			tokens = requestTokens{}
-		}
-		tokens[source] = strings.Clone(token)
-	}
-	for _, source := range s.options.TokenSources {
-		switch source.Kind {
-		case TokenHeader:
-			// RFC 6750 section 2.1; the scheme's case does not matter (RFC 9110 section 11.1).
-			scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-			if strings.EqualFold(scheme, "Bearer") {
-				keep(source, strings.TrimLeft(token, " "))
-			}
-		case TokenCookie:
-			// Browsers send cookies from any page. Without an Origin nobody has said that this page may.
-			if r.Header.Get("Origin") == "" {
-				continue
-			}
-			if cookie, err := r.Cookie(source.Name); err == nil {
-				keep(source, cookie.Value)
-			}
-		case TokenQuery:
-			keep(source, r.URL.Query().Get(source.Name))
-		}
-	}
-	return tokens
-}
-
-// certificateOf is the client certificate that TLS has verified, or nil. Browsers present theirs on
-// behalf of any page, so from them it says nothing.
-func certificateOf(r *http.Request) *x509.Certificate {
-	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 || r.Header.Get("Origin") != "" {
-		return nil
-	}
-	return r.TLS.VerifiedChains[0][0]
 }

@@ -8,6 +8,7 @@ import (
 
 	"topicgate/auth"
 	"topicgate/frames"
+	"topicgate/gateway/edge"
 	"topicgate/policy"
 )
 
@@ -87,9 +88,9 @@ func (s *session) tokenOf(connect *frames.Connect) (string, *refusal) {
 	for _, source := range s.server.options.TokenSources {
 		token := ""
 		switch source.Kind {
-		case TokenPassword:
+		case edge.TokenPassword:
 			token = string(connect.Password)
-		case TokenUsername:
+		case edge.TokenUsername:
 			token = connect.Username
 		default:
 			token = s.requestTokens[source]

@@ -63,7 +63,7 @@ func (s *session) begin(conn brokerConn, connect *frames.Connect, connack frames
 	}
 	if connack.Reason != frames.Success {
 		s.audit(audit.Event{Action: audit.Connect, Decision: audit.Refused, Reason: "broker"})
-		s.server.options.Metrics.rejected("connect", "broker")
+		s.server.options.Metrics.Rejected("connect", "broker")
 		return ended(EndBrokerRefused, fmt.Errorf("CONNACK %s", describeConnack(connack.Reason, s.version)))
 	}
 	s.resumed = connack.SessionPresent
@@ -156,7 +156,7 @@ func (s *session) refuse(r *refusal, topic string) error {
 		connack.Properties = connack.Properties.AppendBytes(frames.PropReasonString, []byte(r.reason))
 	}
 	_ = s.sendConnack(connack) // leave flushes it
-	s.server.options.Metrics.rejected("connect", r.reason)
+	s.server.options.Metrics.Rejected("connect", r.reason)
 	s.audit(audit.Event{Action: audit.Connect, Decision: audit.Refused, Reason: r.reason, Topic: topic})
 	return ended(r.end, r.err)
 }

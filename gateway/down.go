@@ -7,13 +7,15 @@ import (
 	"log/slog"
 
 	"topicgate/frames"
+	"topicgate/gateway/metrics"
+	"topicgate/gateway/wire"
 	"topicgate/policy"
 )
 
 // downState is what the pump towards the client keeps. Nobody else touches it until the pump has
 // returned.
 type downState struct {
-	counts  packetCounts
+	counts  metrics.PacketCounts
 	packets uint64
 	bytes   uint64
 
@@ -25,7 +27,7 @@ type downState struct {
 }
 
 func (d *downState) count(p frames.Packet) {
-	d.counts.add(byte(p.Type()), len(p.Raw))
+	d.counts.Add(byte(p.Type()), len(p.Raw))
 	d.packets++
 	d.bytes += uint64(len(p.Raw))
 }
@@ -48,7 +50,7 @@ func (s *session) pumpDown() error {
 		err := s.broker.fill()
 		s.broker.socket.allowed = false
 		if err == errPark {
-			if err = s.park(dirDown); err == errParked {
+			if err = s.park(wire.Down); err == errParked {
 				return err
 			}
 		}
@@ -60,7 +62,7 @@ func (s *session) pumpDown() error {
 
 // downWaits runs when all that the broker sent is read and judged, before the wait for more.
 func (s *session) downWaits() error {
-	s.down.counts.flush(s.server.options.Metrics, dirDown)
+	s.down.counts.Flush(s.server.options.Metrics, wire.Down)
 	if err := s.client.flush(); err != nil {
 		return s.clientWriteError(err)
 	}
@@ -86,7 +88,7 @@ func (s *session) brokerReadError(err error) error {
 
 // downEnded sends on what came before the end.
 func (s *session) downEnded(err error) error {
-	s.down.counts.flush(s.server.options.Metrics, dirDown)
+	s.down.counts.Flush(s.server.options.Metrics, wire.Down)
 	_ = s.client.flush()
 	return err
 }
@@ -120,7 +122,7 @@ func (s *session) handleInbox() error {
 }
 
 func (s *session) malformedDown(err error) error {
-	s.server.options.Metrics.malformedPacket(dirDown)
+	s.server.options.Metrics.MalformedPacket(wire.Down)
 	return ended(EndBrokerProtocolError, err)
 }
 

@@ -3,6 +3,8 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -11,6 +13,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"topicgate/frames"
+	"topicgate/gateway/metrics"
 )
 
 func TestEveryEndHasItsRow(t *testing.T) {
@@ -182,10 +185,37 @@ func (c *conversation) drainClient() {
 }
 
 func TestEachEndHasItsCounter(t *testing.T) {
-	m := NewMetrics(EndReasons(), RejectReasons(), nil)
+	m := NewMetrics()
 	for _, reason := range EndReasons() {
-		if _, ok := m.sessionsEnded[reason]; !ok {
-			t.Errorf("no counter for %q", reason)
+		m.EndedEarly(reason)
+		if n := counted(m, `topicgate_sessions_ended_total{reason="`+reason+`"}`); n != 1 {
+			t.Errorf("%v sessions ended for %q; want 1", n, reason)
 		}
+	}
+}
+
+// counted is what a series says to who asks for /metrics; -1: there is none.
+func counted(m *metrics.Metrics, series string) float64 {
+	w := httptest.NewRecorder()
+	metrics.AdminHandler(m, nil, nil).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	for line := range strings.Lines(w.Body.String()) {
+		if value, ok := strings.CutPrefix(line, series+" "); ok {
+			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			if err == nil {
+				return n
+			}
+		}
+	}
+	return -1
+}
+
+func TestEveryEndReasonHasARow(t *testing.T) {
+	seen := map[string]bool{}
+	for reason := EndReason(0); reason < endReasons; reason++ {
+		row := endTable[reason]
+		if row.word == "" || row.status == 0 || seen[row.word] {
+			t.Errorf("EndReason %d has the row %+v; want a word of its own and a close status", reason, row)
+		}
+		seen[row.word] = true
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"topicgate/frames"
+	"topicgate/gateway/wire"
 	"topicgate/policy"
 )
 
@@ -100,7 +101,7 @@ func (s *session) readConnect() (*frames.Connect, error) {
 	for {
 		p, ok, err := s.up.inbox.Next(frames.V311, limit)
 		if err != nil {
-			s.server.options.Metrics.malformedPacket(dirUp)
+			s.server.options.Metrics.MalformedPacket(wire.Up)
 			return nil, brokenPacket(err)
 		}
 		if !ok {
@@ -120,7 +121,7 @@ func (s *session) readConnect() (*frames.Connect, error) {
 		if err == nil {
 			return &connect, nil
 		}
-		s.server.options.Metrics.malformedPacket(dirUp)
+		s.server.options.Metrics.MalformedPacket(wire.Up)
 		var broken *frames.Error
 		if errors.As(err, &broken) && broken.Code == frames.UnsupportedProtocolVersion {
 			// [MQTT-3.1.2-2]. Levels after 5.0 are told in its words, those before in the oldest.

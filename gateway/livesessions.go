@@ -7,9 +7,23 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
+
+// SessionInfo describes a live session, for the admin listener.
+type SessionInfo struct {
+	Session  string    `json:"session"`
+	User     string    `json:"user"`
+	Issuer   string    `json:"issuer,omitempty"`
+	ClientID string    `json:"client_id"`
+	Version  string    `json:"version"`
+	Remote   string    `json:"remote"`
+	Upstream string    `json:"upstream"`
+	Since    time.Time `json:"since"`
+	Expires  time.Time `json:"expires,omitzero"`
+}
 
 // LiveSession is a session of some instance, as the registry in Redis has it.
 type LiveSession struct {

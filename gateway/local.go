@@ -141,7 +141,7 @@ func (s *session) publishLocal(publish *frames.Publish, topicName []byte) error 
 		reason = freshTokenReason(err)
 		s.log(slog.LevelInfo, "fresh token refused", "err", err.Error())
 	}
-	s.server.options.Metrics.rejected("publish", reason)
+	s.server.options.Metrics.Rejected("publish", reason)
 	s.audit(audit.Event{Action: audit.Publish, Decision: audit.Refused, Topic: string(topicName), QoS: uint8(publish.QoS),
 		Retain: publish.Retain, Bytes: len(publish.Payload), Reason: reason})
 	if err := s.tellRejected("publish", topicName, publish.QoS, reason); err != nil {
@@ -197,7 +197,7 @@ func (s *session) authUp(p frames.Packet) error {
 	token, _ := packet.Properties.Bytes(frames.PropAuthenticationData)
 	if err := s.freshToken(string(token)); err != nil {
 		reason := freshTokenReason(err)
-		s.server.options.Metrics.rejected("connect", reason)
+		s.server.options.Metrics.Rejected("connect", reason)
 		s.audit(audit.Event{Action: audit.Connect, Decision: audit.Refused, Reason: reason})
 		if reason == "issuer_unavailable" {
 			return &endError{reason: EndCannotDecide, code: frames.ServerBusy, err: err}

@@ -4,15 +4,15 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/url"
-	"strings"
 	"time"
 
 	"topicgate/auth"
 	"topicgate/gateway/audit"
+	"topicgate/gateway/edge"
+	"topicgate/gateway/metrics"
 	"topicgate/policy"
 )
 
@@ -37,41 +37,6 @@ const (
 	DenyDisconnect DenyPublish = "disconnect"
 )
 
-// TokenSource is a place of the client's first words in which its token may stand.
-type TokenSource struct {
-	Kind TokenKind
-	Name string // of the cookie or the query parameter
-}
-
-// TokenKind is the kind of a TokenSource.
-type TokenKind string
-
-// The places where a token may stand, beside the MQTT 5.0 Authentication Method "OAUTH2-JWT",
-// which always counts.
-const (
-	TokenPassword TokenKind = "password" // CONNECT password
-	TokenUsername TokenKind = "username" // CONNECT username
-	TokenHeader   TokenKind = "header"   // Authorization: Bearer
-	TokenCookie   TokenKind = "cookie"   // cookie:NAME
-	TokenQuery    TokenKind = "query"    // query:NAME
-)
-
-// ParseTokenSource reads one element of TOPICGATE_TOKEN_SOURCES, such as "password" or "cookie:session".
-func ParseTokenSource(s string) (TokenSource, error) {
-	kind, name, named := strings.Cut(s, ":")
-	switch k := TokenKind(kind); k {
-	case TokenPassword, TokenUsername, TokenHeader:
-		if !named {
-			return TokenSource{Kind: k}, nil
-		}
-	case TokenCookie, TokenQuery:
-		if name != "" {
-			return TokenSource{Kind: k, Name: name}, nil
-		}
-	}
-	return TokenSource{}, fmt.Errorf("token source %q: want password, username, header, cookie:NAME or query:NAME", s)
-}
-
 // Verifier tells whose token this is. Its errors are *auth.Refused, or *auth.Undecided when the
 // answer may be another one later.
 type Verifier interface {
@@ -81,15 +46,15 @@ type Verifier interface {
 // Options is what a Server is made of. The zero value of a limit means no limit.
 type Options struct {
 	// The WebSocket side.
-	Paths          []string       // URL paths that answer an upgrade, e.g. "/mqtt"
-	AllowedOrigins []string       // scheme://host[:port]; empty: the request's own host; "*": any
-	TrustedProxies TrustedProxies // whose X-Forwarded-For and PROXY protocol header are believed
-	TLS            *tls.Config    // nil: plain
+	Paths          []string            // URL paths that answer an upgrade, e.g. "/mqtt"
+	AllowedOrigins []string            // scheme://host[:port]; empty: the request's own host; "*": any
+	TrustedProxies edge.TrustedProxies // whose X-Forwarded-For and PROXY protocol header are believed
+	TLS            *tls.Config         // nil: plain
 
 	// Identity.
-	TokenSources     []TokenSource // in order of precedence
-	ClientIDTemplate string        // with {username} and {client_id}
-	UserProperty     string        // name of the injected User Property; empty: none
+	TokenSources     []edge.TokenSource // in order of precedence
+	ClientIDTemplate string             // with {username} and {client_id}
+	UserProperty     string             // name of the injected User Property; empty: none
 
 	// Upstream.
 	Upstreams             []*url.URL  // tcp://host:port, tls://host:port or unix:///path
@@ -123,7 +88,7 @@ type Options struct {
 	// RedisPrefix begins the keys under which the gateway keeps sessions, in the Redis of Policy.
 	RedisPrefix string
 	Audit       *audit.Log // nil: none
-	Metrics     *Metrics
+	Metrics     *metrics.Metrics
 	Logger      *slog.Logger
 
 	// Dial opens the connection to a broker; nil: net.Dialer.
@@ -179,4 +144,9 @@ func setDefault[T comparable](v *T, d T) {
 	if *v == zero {
 		*v = d
 	}
+}
+
+// NewMetrics makes the metrics of a gateway, with all label values that it uses.
+func NewMetrics() *metrics.Metrics {
+	return metrics.New(metrics.Labels{Ends: EndReasons(), Rejections: RejectReasons(), Tokens: auth.Results(), Connects: ConnectResults()})
 }

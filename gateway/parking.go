@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"topicgate/gateway/wire"
 )
 
 // A session that has been silent for a while is parked, each direction by itself: the pump's goroutine ends,
@@ -82,9 +84,9 @@ func (s *session) keepWaiting(k *socket) {
 
 // park ends the pump of d until there is something to read: errParked. It returns nil when the pump is to go
 // on, and an error when what it had put off could not be written.
-func (s *session) park(d direction) error {
+func (s *session) park(d wire.Direction) error {
 	wait, k, inbox := s.upWaits, s.clientSocket, &s.up.inbox
-	if d == dirDown {
+	if d == wire.Down {
 		wait, k, inbox = s.downWaits, s.broker.socket, &s.broker.inbox
 	}
 	if err := wait(); err != nil { // it may have been asked before it came to this
@@ -102,11 +104,11 @@ func (s *session) park(d direction) error {
 // parked is a pump without a goroutine.
 type parked struct {
 	session   *session // nil: none
-	direction direction
+	direction wire.Direction
 }
 
 func (p parked) socket() *socket {
-	if p.direction == dirUp {
+	if p.direction == wire.Up {
 		return p.session.clientSocket
 	}
 	return p.session.broker.socket

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"topicgate/frames"
+	"topicgate/gateway/edge"
 )
 
 // wantRefused wants a CONNACK with the code of c's version, and the close status.
@@ -45,25 +46,25 @@ func TestAConnectWithoutAGoodTokenIsRefused(t *testing.T) {
 }
 
 func TestTheFirstTokenSourceThatHoldsAnythingCounts(t *testing.T) {
-	sources := func(kinds ...TokenKind) func(*Options) {
+	sources := func(kinds ...edge.TokenKind) func(*Options) {
 		return func(o *Options) {
 			o.TokenSources = nil
 			for _, k := range kinds {
-				o.TokenSources = append(o.TokenSources, TokenSource{Kind: k})
+				o.TokenSources = append(o.TokenSources, edge.TokenSource{Kind: k})
 			}
 		}
 	}
 	connect := connectOf(frames.V311, "bad")
 	connect.Username = "alice"
 	// The password is not looked at, nor does it go upstream.
-	c := newRig(t, sources(TokenUsername)).dial(frames.V311).opens(connect)
+	c := newRig(t, sources(edge.TokenUsername)).dial(frames.V311).opens(connect)
 	c.accept()
 	up, err := frames.ParseConnect(c.fromGateway(frames.TypeConnect))
 	if err != nil || up.Username != "alice" || up.HasPassword {
 		t.Errorf("upstream CONNECT = %+v, %v", up, err)
 	}
 	// A bad token is not made good by another one.
-	newRig(t, sources(TokenPassword, TokenUsername)).dial(frames.V311).opens(connect).wantRefused(5, 0, 4401)
+	newRig(t, sources(edge.TokenPassword, edge.TokenUsername)).dial(frames.V311).opens(connect).wantRefused(5, 0, 4401)
 
 	// The Authentication Method says where the token is, whatever else there is.
 	v5 := connectOf(frames.V5, "alice")

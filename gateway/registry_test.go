@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	"topicgate/gateway/internal/redistest"
 
-	"topicgate/frames"
+	"github.com/redis/go-redis/v9"
 )
 
 // quick is a timing that tests can wait for.
@@ -24,7 +24,7 @@ var quick = registryTiming{
 // newTestRegistry makes a registry that nothing runs yet.
 func newTestRegistry(t *testing.T, r *redisServer, name string) *registry {
 	t.Helper()
-	client := redis.NewClient(&redis.Options{Addr: r.addr, MaxRetries: -1, ReadTimeout: 200 * time.Millisecond})
+	client := redis.NewClient(&redis.Options{Addr: r.Addr, MaxRetries: -1, ReadTimeout: 200 * time.Millisecond})
 	t.Cleanup(func() { _ = client.Close() })
 	g := newRegistry(client, "tg:", name, slog.New(slog.DiscardHandler))
 	g.timing = quick
@@ -47,32 +47,6 @@ func runs(t *testing.T, g *registry) (die func()) {
 
 func infoOf(n int) *SessionInfo {
 	return &SessionInfo{Session: fmt.Sprintf("%016x", n), User: "alice", ClientID: fmt.Sprint("c", n), Since: time.Unix(int64(n), 0).UTC()}
-}
-
-func TestSessionsOfAllInstancesAreListed(t *testing.T) {
-	r := startRedis(t)
-	first, second := newRedisRig(t, r, "first"), newRedisRig(t, r, "second")
-	a := first.connect(frames.V5, "alice")
-	r.awaitSessions(1)
-	b := second.connect(frames.V311, "bob")
-	all := r.awaitSessions(2)
-	if all[0].Instance != "first" || all[0].User != "alice" || all[0].ClientID != "c1" || all[0].Version != "5.0" ||
-		all[1].Instance != "second" || all[1].User != "bob" || all[1].Version != "3.1.1" {
-		t.Errorf("LiveSessions() = %+v; want alice on first, then bob on second", all)
-	}
-	a.say("e0 00")
-	a.passes("e0 00")
-	_ = a.conn.Close()
-	if all := r.awaitSessions(1); all[0].User != "bob" {
-		t.Errorf("LiveSessions() = %+v; want bob", all)
-	}
-	_ = b.conn.Close()
-	r.awaitSessions(0)
-
-	second.server.Close()
-	if n := r.SCard(t.Context(), "tg:instances").Val(); n != 1 {
-		t.Errorf("%d instances are registered after one of two has ended; want 1", n)
-	}
 }
 
 func TestInstanceThatDiesLeavesTheRegistry(t *testing.T) {
@@ -103,15 +77,15 @@ func TestWhatRedisHasLostIsWrittenAgain(t *testing.T) {
 	runs(t, g)
 	r.awaitSessions(250)
 	for what, harm := range map[string]func(){
-		"emptied":       func() { r.do("FLUSHALL") },
-		"restarted":     func() { r.kill(); r.start() },
-		"a field lost":  func() { r.do("HDEL", "tg:sessions:"+g.id, infoOf(7).Session) },
-		"a ghost":       func() { r.do("HSET", "tg:sessions:"+g.id, infoOf(900).Session, `{"session":"0000000000000384"}`) },
-		"another kind":  func() { r.do("DEL", "tg:sessions:"+g.id); r.do("SET", "tg:sessions:"+g.id, "x", "PX", "100") },
+		"emptied":       func() { r.Run("FLUSHALL") },
+		"restarted":     func() { r.Kill(); r.Start() },
+		"a field lost":  func() { r.Run("HDEL", "tg:sessions:"+g.id, infoOf(7).Session) },
+		"a ghost":       func() { r.Run("HSET", "tg:sessions:"+g.id, infoOf(900).Session, `{"session":"0000000000000384"}`) },
+		"another kind":  func() { r.Run("DEL", "tg:sessions:"+g.id); r.Run("SET", "tg:sessions:"+g.id, "x", "PX", "100") },
 		"taken for one": func() { forgetInstance(context.Background(), r.Client, g.keys, g.id) },
 	} {
 		harm()
-		eventually(t, what+": 250 sessions are registered", func() bool {
+		redistest.Eventually(t, what+": 250 sessions are registered", func() bool {
 			all, err := LiveSessions(context.Background(), r.Client, "tg:")
 			return err == nil && len(all) == 250
 		})
@@ -127,7 +101,7 @@ func TestWhatAnInstanceHasInRedisEndsByItself(t *testing.T) {
 	r.awaitSessions(1)
 	die()
 	for _, key := range []string{g.keys.instance(g.id), g.keys.sessions(g.id)} {
-		eventually(t, key+" has ended", func() bool { return r.Exists(t.Context(), key).Val() == 0 })
+		redistest.Eventually(t, key+" has ended", func() bool { return r.Exists(t.Context(), key).Val() == 0 })
 	}
 }
 
@@ -146,7 +120,7 @@ func TestASessionThatWasReplacedInRedisIsWrittenAgain(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the session is back, alone", func() bool {
+	redistest.Eventually(t, "the session is back, alone", func() bool {
 		all := r.sessions()
 		return len(all) == 1 && all[0].ClientID == "c1" && r.HLen(t.Context(), g.keys.sessions(g.id)).Val() == 1
 	})
@@ -160,7 +134,7 @@ func TestChangesWhileRedisIsAwayArriveWhenItIsBack(t *testing.T) {
 	}
 	runs(t, g)
 	r.awaitSessions(3)
-	r.hang()
+	r.Hang()
 	g.remove(infoOf(0).Session)
 	g.add(infoOf(3))
 	changed := infoOf(1)
@@ -169,8 +143,8 @@ func TestChangesWhileRedisIsAwayArriveWhenItIsBack(t *testing.T) {
 	gone := infoOf(0)
 	gone.User = "eve"
 	g.replace(gone) // has ended: stays out
-	r.wake()
-	eventually(t, "what has changed is registered", func() bool {
+	r.Wake()
+	redistest.Eventually(t, "what has changed is registered", func() bool {
 		all := r.sessions()
 		return len(all) == 3 && all[0].ClientID == "c1" && all[0].Expires.Equal(changed.Expires) && all[2].ClientID == "c3"
 	})
@@ -195,7 +169,7 @@ func TestStormOfSessionsIsAFewRoundTrips(t *testing.T) {
 		g.remove(infoOf(n).Session)
 	}
 	r.awaitSessions(0)
-	if n := r.calls("set"); n > 20 { // one in each pipeline
+	if n := r.Calls("set"); n > 20 { // one in each pipeline
 		t.Errorf("2000 sessions that came and went took %d round trips; want a handful", n)
 	}
 }
@@ -209,14 +183,14 @@ func TestRegistryInACluster(t *testing.T) {
 	_, port, _ := net.SplitHostPort(bus.Addr().String())
 	bus.Close()
 	r := startRedis(t, "--cluster-enabled", "yes", "--cluster-port", port)
-	r.do("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{r.addr}})
+	r.Run("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{r.Addr}})
 	defer client.Close()
-	eventually(t, "the Cluster is whole", func() bool { return client.Set(t.Context(), "x", "", 0).Err() == nil })
+	redistest.Eventually(t, "the Cluster is whole", func() bool { return client.Set(t.Context(), "x", "", 0).Err() == nil })
 
 	registered := func(want int) {
 		t.Helper()
-		eventually(t, fmt.Sprint(want, " sessions are registered"), func() bool {
+		redistest.Eventually(t, fmt.Sprint(want, " sessions are registered"), func() bool {
 			all, err := LiveSessions(t.Context(), client, "tg:")
 			return err == nil && len(all) == want
 		})

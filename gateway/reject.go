@@ -60,7 +60,7 @@ func (s *session) auditPublish(publish *frames.Publish, topicName []byte) {
 // of it.
 func (s *session) rejectPublish(publish *frames.Publish, topicName []byte, d policy.Decision) error {
 	reason := reasonOf(d)
-	s.server.options.Metrics.rejected("publish", reason)
+	s.server.options.Metrics.Rejected("publish", reason)
 	s.audit(audit.Event{Action: audit.Publish, Decision: audit.Refused, Topic: string(topicName), QoS: uint8(publish.QoS),
 		Retain: publish.Retain, Bytes: len(publish.Payload), Reason: reason, Rule: d.Rule.String()})
 	if err := s.tellRejected("publish", topicName, publish.QoS, reason); err != nil {
@@ -106,13 +106,13 @@ func (s *session) refusePublish(publish *frames.Publish, code frames.ReasonCode)
 // rejectDelivery records a delivery that the client may not read.
 func (s *session) rejectDelivery(publish *frames.Publish, topicName []byte, d policy.Decision) {
 	reason := reasonOf(d)
-	s.server.options.Metrics.rejected("deliver", reason)
+	s.server.options.Metrics.Rejected("deliver", reason)
 	s.audit(audit.Event{Action: audit.Deliver, Decision: audit.Refused, Topic: string(topicName), QoS: uint8(publish.QoS),
 		Retain: publish.Retain, Bytes: len(publish.Payload), Reason: reason, Rule: d.Rule.String()})
 }
 
 func (s *session) rejectSubscribe(asked frames.Subscription, reason string, rule *policy.Rule) {
-	s.server.options.Metrics.rejected("subscribe", reason)
+	s.server.options.Metrics.Rejected("subscribe", reason)
 	s.audit(audit.Event{Action: audit.Subscribe, Decision: audit.Refused, Topic: asked.TopicFilter, QoS: uint8(asked.QoS),
 		Reason: reason, Rule: rule.String()})
 	// A failed write shows itself at the next one.
@@ -142,7 +142,7 @@ func (s *session) judgeWill() policy.Decision {
 
 func (s *session) rejectWill(d policy.Decision) {
 	reason := reasonOf(d)
-	s.server.options.Metrics.rejected("will", reason)
+	s.server.options.Metrics.Rejected("will", reason)
 	s.audit(audit.Event{Action: audit.Will, Decision: audit.Refused, Topic: s.will.topicName, QoS: uint8(s.will.qos),
 		Retain: s.will.retain, Bytes: s.will.bytes, Reason: reason, Rule: d.Rule.String()})
 }

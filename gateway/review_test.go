@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus/testutil"
-
 	"topicgate/frames"
 )
 
@@ -170,7 +168,7 @@ func TestAFullClientHearsNothingOfARevokedTopic(t *testing.T) {
 	r := newRooms(t)
 	c := r.subscribed(frames.V311)
 	judged := func() float64 {
-		return testutil.ToFloat64(r.server.options.Metrics.packets[dirDown][frames.TypePublish])
+		return counted(r.server.options.Metrics, `topicgate_packets_total{direction="down",packet="publish"}`)
 	}
 	before := judged()
 	c.reply(messageHex(c.v, "room/one/before")) // the gateway writes this, and nobody reads

@@ -21,6 +21,7 @@ import (
 	"topicgate/auth"
 	"topicgate/frames"
 	"topicgate/gateway/audit"
+	"topicgate/gateway/edge"
 	"topicgate/policy"
 )
 
@@ -86,9 +87,9 @@ func newRig(t testing.TB, change func(*Options)) *rig {
 	log := audit.New(audit.Options{Instance: "test", Sinks: map[string]audit.Sink{"test": audit.NewWriterSink(r.audited)}})
 	upstream, _ := url.Parse("tcp://broker.test:1883")
 	options := Options{
-		Paths: []string{"/mqtt"}, TokenSources: []TokenSource{{Kind: TokenPassword}}, UserProperty: "topicgate-user",
+		Paths: []string{"/mqtt"}, TokenSources: []edge.TokenSource{{Kind: edge.TokenPassword}}, UserProperty: "topicgate-user",
 		Upstreams: []*url.URL{upstream}, UpstreamUsername: "{username}", SubscribeMode: SubscribeStrict,
-		Verifier: names{time.Now()}, Policy: store, Audit: log, Metrics: NewMetrics(EndReasons(), RejectReasons(), auth.Results()),
+		Verifier: names{time.Now()}, Policy: store, Audit: log, Metrics: NewMetrics(),
 		Dial: func(context.Context, string, string) (net.Conn, error) {
 			ours, theirs := net.Pipe()
 			r.brokers <- theirs

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"topicgate/gateway/internal/redistest"
+
 	"github.com/redis/go-redis/v9"
 )
 
@@ -27,8 +29,8 @@ func TestRedisRightsAreEnough(t *testing.T) {
 	for right := range strings.FieldsSeq(string(rights[1])) {
 		command = append(command, right)
 	}
-	r.do(command...)
-	client := redis.NewClient(&redis.Options{Addr: r.addr, Username: "gate", Password: "secret"})
+	r.Run(command...)
+	client := redis.NewClient(&redis.Options{Addr: r.Addr, Username: "gate", Password: "secret"})
 	defer client.Close()
 
 	sleeping := redisSleepers{client: client, prefix: "topicgate:session:"}
@@ -43,7 +45,7 @@ func TestRedisRightsAreEnough(t *testing.T) {
 	g.client, g.keys = client, registryKeys{"topicgate:"}
 	g.start(func(disconnectOrder) { g.remove(infoOf(1).Session) })
 	g.add(infoOf(1))
-	eventually(t, "the session is registered", func() bool {
+	redistest.Eventually(t, "the session is registered", func() bool {
 		all, err := LiveSessions(context.Background(), client, "topicgate:")
 		return err == nil && len(all) == 1
 	})

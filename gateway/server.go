@@ -10,7 +10,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/gorilla/websocket"
 )
@@ -46,9 +45,6 @@ type Server struct {
 	closed     chan struct{}  // by Close, when all sessions are gone
 	background sync.WaitGroup // what ends then
 }
-
-// clientKey names what counts once among the connections of a user, however often it comes back.
-type clientKey struct{ username, upstreamID string }
 
 // New checks options and makes a Server. Whoever calls it calls Drain or Close in the end.
 func New(options Options) (*Server, error) {
@@ -120,120 +116,6 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		return err
 	}
 	return nil
-}
-
-// Draining reports whether Drain was called: the server takes no new sessions.
-func (s *Server) Draining() bool { return s.draining.Load() }
-
-// Drain takes no new sessions and ends those that live, evenly spread over most of the drain timeout, so
-// that their clients do not all reconnect elsewhere at once. It returns when none is left.
-func (s *Server) Drain(ctx context.Context) {
-	s.draining.Store(true)
-	s.mu.Lock()
-	live := make([]*session, 0, len(s.sessions))
-	for session := range s.sessions {
-		live = append(live, session)
-	}
-	s.mu.Unlock()
-	if len(live) > 0 {
-		s.log.Info("draining", "sessions", len(live))
-	}
-	pause := max(s.options.DrainTimeout*3/4/time.Duration(max(len(live), 1)), time.Millisecond)
-	for i, session := range live {
-		if i > 0 {
-			select {
-			case <-time.After(pause):
-			case <-session.done: // it needs no time of its own
-			case <-ctx.Done():
-			}
-		}
-		session.finish(ended(EndDraining, nil))
-	}
-	s.Close()
-}
-
-// Close ends all sessions and waits until they are gone.
-func (s *Server) Close() {
-	s.draining.Store(true)
-	s.mu.Lock()
-	for session := range s.sessions {
-		session.finish(ended(EndDraining, nil))
-	}
-	s.mu.Unlock()
-	s.ended.Wait()
-	s.closing.Do(func() { close(s.closed) })
-	s.background.Wait()
-	s.lot.close()
-	s.crew.close()
-	s.sleepers.close()
-	s.registry.close()
-}
-
-// register counts a session that is about to be served; false while draining.
-func (s *Server) register(session *session) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.draining.Load() {
-		return false
-	}
-	s.sessions[session] = struct{}{}
-	s.ended.Add(1)
-	return true
-}
-
-func (s *Server) forget(session *session) {
-	s.registry.remove(session.id)
-	s.mu.Lock()
-	delete(s.sessions, session)
-	if session.counted {
-		s.discharge(session.key())
-	}
-	s.mu.Unlock()
-	s.open.Add(-1)
-	s.ended.Done()
-}
-
-// admit counts a verified session for its user; false: the user has as many as allowed. A client
-// that comes back is not held up by its own dead connection, which the broker is about to end.
-func (s *Server) admit(session *session) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c := session.key()
-	if s.clients[c] == 0 {
-		if limit := s.options.MaxConnectionsPerUser; limit > 0 && s.users[c.username] >= limit {
-			return false
-		}
-		s.users[c.username]++
-	}
-	s.clients[c]++
-	session.counted = true
-	return true
-}
-
-// discharge takes back what admit counted. s.mu is held.
-func (s *Server) discharge(c clientKey) {
-	if s.clients[c]--; s.clients[c] > 0 {
-		return
-	}
-	delete(s.clients, c)
-	if s.users[c.username]--; s.users[c.username] <= 0 {
-		delete(s.users, c.username)
-	}
-}
-
-func (s *session) key() clientKey { return clientKey{s.identity.Username, s.upstreamID} }
-
-// SessionInfo describes a live session, for the admin listener.
-type SessionInfo struct {
-	Session  string    `json:"session"`
-	User     string    `json:"user"`
-	Issuer   string    `json:"issuer,omitempty"`
-	ClientID string    `json:"client_id"`
-	Version  string    `json:"version"`
-	Remote   string    `json:"remote"`
-	Upstream string    `json:"upstream"`
-	Since    time.Time `json:"since"`
-	Expires  time.Time `json:"expires,omitzero"`
 }
 
 // Sessions lists the live sessions of this instance that have been accepted, oldest first.

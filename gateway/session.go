@@ -20,6 +20,8 @@ import (
 
 	"topicgate/auth"
 	"topicgate/frames"
+	"topicgate/gateway/edge"
+	"topicgate/gateway/wire"
 	"topicgate/policy"
 )
 
@@ -36,8 +38,8 @@ type session struct {
 	server        *Server
 	id            string
 	remote        netip.AddrPort
-	requestTokens requestTokens     // until CONNECT is answered
-	certificate   *x509.Certificate // likewise
+	requestTokens edge.RequestTokens // until CONNECT is answered
+	certificate   *x509.Certificate  // likewise
 	since         time.Time
 	ws            *websocket.Conn
 	reader        *bufio.Reader // what ws reads from
@@ -95,7 +97,7 @@ type session struct {
 	begun    atomic.Bool  // all that is set up by establish is: the policy store's goroutines may use it
 }
 
-func newSession(server *Server, remote netip.AddrPort, tokens requestTokens, certificate *x509.Certificate) *session {
+func newSession(server *Server, remote netip.AddrPort, tokens edge.RequestTokens, certificate *x509.Certificate) *session {
 	var id [8]byte
 	_, _ = rand.Read(id[:]) // never fails
 	return &session{
@@ -170,17 +172,17 @@ func (s *session) serve() {
 		s.conclude(err, false)
 		return
 	}
-	s.server.options.Metrics.sessionStarted(s.version.String())
+	s.server.options.Metrics.SessionStarted(s.version.String())
 	s.log(slog.LevelInfo, "session started", "version", s.version.String(), "broker", s.broker.address)
 	s.pumps.Store(2)
-	go s.pump(dirDown)
-	go s.pump(dirUp)
+	go s.pump(wire.Down)
+	go s.pump(wire.Up)
 }
 
 // pump pumps in one direction until it is parked or the session ends. Whichever ends last concludes.
-func (s *session) pump(d direction) {
+func (s *session) pump(d wire.Direction) {
 	run := s.pumpUp
-	if d == dirDown {
+	if d == wire.Down {
 		run = s.pumpDown
 	}
 	err := run()
@@ -211,9 +213,9 @@ func (s *session) conclude(err error, established bool) {
 	s.subs.awaitReviews()
 
 	if established {
-		s.server.options.Metrics.sessionEnded(s.version.String(), end.String())
+		s.server.options.Metrics.SessionEnded(s.version.String(), end.String())
 	} else {
-		s.server.options.Metrics.sessionsEnded.add(end.String(), 1)
+		s.server.options.Metrics.EndedEarly(end.String())
 	}
 	attributes := []any{"reason", end.String(), "duration_ms", time.Since(s.since).Milliseconds(),
 		"packets_up", s.up.packets, "packets_down", s.down.packets, "bytes_up", s.up.bytes, "bytes_down", s.down.bytes}

@@ -10,6 +10,8 @@ import (
 	"github.com/gorilla/websocket"
 
 	"topicgate/frames"
+	"topicgate/gateway/metrics"
+	"topicgate/gateway/wire"
 	"topicgate/policy"
 )
 
@@ -19,7 +21,7 @@ type upState struct {
 	inbox   frames.Buffer
 	message io.Reader // the WebSocket message that is being read; nil: between two
 	maximum int       // longest packet that the client may send
-	counts  packetCounts
+	counts  metrics.PacketCounts
 	packets uint64
 	bytes   uint64
 
@@ -30,7 +32,7 @@ type upState struct {
 }
 
 func (u *upState) count(p frames.Packet) {
-	u.counts.add(byte(p.Type()), len(p.Raw))
+	u.counts.Add(byte(p.Type()), len(p.Raw))
 	u.packets++
 	u.bytes += uint64(len(p.Raw))
 }
@@ -43,7 +45,7 @@ func (s *session) pumpUp() error {
 		for {
 			p, ok, err := s.up.inbox.Next(s.version, s.up.maximum)
 			if err != nil {
-				s.server.options.Metrics.malformedPacket(dirUp)
+				s.server.options.Metrics.MalformedPacket(wire.Up)
 				return s.upEnded(brokenPacket(err))
 			}
 			if !ok {
@@ -56,7 +58,7 @@ func (s *session) pumpUp() error {
 		}
 		err := s.receive()
 		if err == errPark {
-			if err = s.park(dirUp); err == errParked {
+			if err = s.park(wire.Up); err == errParked {
 				return err
 			}
 		}
@@ -69,7 +71,7 @@ func (s *session) pumpUp() error {
 // upEnded sends on what was judged before the end.
 func (s *session) upEnded(err error) error {
 	_ = s.upstream.flush()
-	s.up.counts.flush(s.server.options.Metrics, dirUp)
+	s.up.counts.Flush(s.server.options.Metrics, wire.Up)
 	return err
 }
 
@@ -87,7 +89,7 @@ func (s *session) upWaits() error {
 // upIdle sends on what was judged so far: the pump is about to wait for something, perhaps in the
 // middle of a packet, whose bytes stay as they are.
 func (s *session) upIdle() error {
-	s.up.counts.flush(s.server.options.Metrics, dirUp)
+	s.up.counts.Flush(s.server.options.Metrics, wire.Up)
 	if err := s.upstream.flush(); err != nil {
 		return s.brokerWriteError(err)
 	}
@@ -163,7 +165,7 @@ func (s *session) handleUp(p frames.Packet) error {
 }
 
 func (s *session) malformedUp(err error) error {
-	s.server.options.Metrics.malformedPacket(dirUp)
+	s.server.options.Metrics.MalformedPacket(wire.Up)
 	return brokenPacket(err)
 }
 

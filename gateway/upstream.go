@@ -18,6 +18,7 @@ import (
 	"github.com/pires/go-proxyproto"
 
 	"topicgate/frames"
+	"topicgate/gateway/metrics"
 )
 
 const (
@@ -32,13 +33,27 @@ const (
 	earlyTurns = 16
 )
 
+// Results of one attempt to reach a broker.
+const (
+	upstreamSuccess     = "success"        // CONNACK with reason 0
+	upstreamUnreachable = "unreachable"    // no TCP or TLS connection
+	upstreamTimeout     = "timeout"        // connected, but no CONNACK in time
+	upstreamRefused     = "refused"        // CONNACK with another reason
+	upstreamProtocol    = "protocol_error" // the broker answered something that is no CONNACK, or hung up
+)
+
+// ConnectResults lists them, for metrics.
+func ConnectResults() []string {
+	return []string{upstreamSuccess, upstreamUnreachable, upstreamTimeout, upstreamRefused, upstreamProtocol}
+}
+
 // brokers are the upstream brokers and what is known of their health.
 type brokers struct {
 	all     []*broker
 	tls     *tls.Config
 	proxy   bool
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
-	metrics *Metrics
+	metrics *metrics.Metrics
 }
 
 type broker struct {
@@ -252,7 +267,7 @@ func (d *dialing) attempt(ctx context.Context, b *broker, left int, connect []by
 		err := b.turns.take(waiting)
 		cancel()
 		if err != nil {
-			d.brokers.metrics.upstreamConnect(upstreamTimeout) // of ours: it does not rest for that
+			d.brokers.metrics.BrokerTried(upstreamTimeout) // of ours: it does not rest for that
 			return brokerConn{}, frames.Connack{}, fmt.Errorf("%d clients connect to it already: %w", brokerTurns, err)
 		}
 		made = d.open(ctx, b, left)
@@ -274,9 +289,9 @@ func (d *dialing) attempt(ctx context.Context, b *broker, left int, connect []by
 		return brokerConn{}, frames.Connack{}, err
 	}
 	if connack.Reason == frames.Success {
-		d.brokers.metrics.upstreamConnect(upstreamSuccess)
+		d.brokers.metrics.BrokerTried(upstreamSuccess)
 	} else {
-		d.brokers.metrics.upstreamConnect(upstreamRefused)
+		d.brokers.metrics.BrokerTried(upstreamRefused)
 	}
 	b.downUntil.Store(0)
 	return conn, connack, nil
@@ -286,7 +301,7 @@ func (d *dialing) attempt(ctx context.Context, b *broker, left int, connect []by
 // and hangs up may have been sent a CONNECT which it does not like, and other clients shall not lose
 // the broker that has their MQTT Sessions for it.
 func (d *dialing) failed(b *broker, result string, err error) {
-	d.brokers.metrics.upstreamConnect(result)
+	d.brokers.metrics.BrokerTried(result)
 	if result != upstreamProtocol && !errors.Is(err, context.Canceled) {
 		b.downUntil.Store(time.Now().Add(brokerRest).UnixNano())
 	}

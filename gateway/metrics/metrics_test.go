@@ -1,4 +1,4 @@
-package gateway
+package metrics
 
 import (
 	"maps"
@@ -9,11 +9,13 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"topicgate/gateway/wire"
 	"topicgate/policy"
 )
 
 func newTestMetrics() *Metrics {
-	return NewMetrics([]string{"client_disconnect", "token_expired"}, []string{"not_authorized", "quota"}, []string{"ok", "expired"})
+	return New(Labels{Ends: []string{"client_disconnect", "token_expired"}, Rejections: []string{"not_authorized", "quota"},
+		Tokens: []string{"ok", "expired"}, Connects: []string{"success", "timeout"}})
 }
 
 // metricSeries gives the values of all series of the gateway's own, by name and labels as exported.
@@ -70,7 +72,7 @@ func TestEveryLabelValueExistsFromTheStartAtZero(t *testing.T) {
 		"topicgate_http_refusals_total":                 9 + 1,
 		"topicgate_token_verifications_total":           2 + 1,
 		"topicgate_token_verification_duration_seconds": 1,
-		"topicgate_upstream_connects_total":             5 + 1,
+		"topicgate_upstream_connects_total":             2 + 1,
 		"topicgate_policy_loads_total":                  2 + 1,
 		"topicgate_policy_reads_total":                  2 + 1,
 		"topicgate_policy_read_duration_seconds":        1,
@@ -90,15 +92,15 @@ func TestEveryLabelValueExistsFromTheStartAtZero(t *testing.T) {
 
 func TestMetricsCountWhatHappened(t *testing.T) {
 	m := newTestMetrics()
-	m.sessionStarted("5.0")
-	m.sessionStarted("3.1.1")
-	m.sessionEnded("3.1.1", "token_expired")
-	m.rejected("publish", "not_authorized")
-	m.rejected("publish", "not_authorized")
-	m.rejected("no such operation", "quota")
-	m.rejected("will", "no such reason")
+	m.SessionStarted("5.0")
+	m.SessionStarted("3.1.1")
+	m.SessionEnded("3.1.1", "token_expired")
+	m.Rejected("publish", "not_authorized")
+	m.Rejected("publish", "not_authorized")
+	m.Rejected("no such operation", "quota")
+	m.Rejected("will", "no such reason")
 	m.TokenVerified("expired", time.Millisecond)
-	m.upstreamConnect(upstreamTimeout)
+	m.BrokerTried("timeout")
 	m.PolicyEvent(policy.StoreEvent{Kind: policy.EventPolicy, OK: true, Time: time.UnixMilli(1_700_000_000_500)})
 	m.PolicyEvent(policy.StoreEvent{Kind: policy.EventPolicy, Time: time.UnixMilli(1_800_000_000_000)})
 	m.PolicyEvent(policy.StoreEvent{Kind: policy.EventRead, OK: true, Duration: time.Millisecond})
@@ -106,9 +108,9 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 	m.PolicyEvent(policy.StoreEvent{Kind: policy.EventReset, OK: true, Reason: policy.ResetDeaf})
 	m.PolicyEvent(policy.StoreEvent{Kind: policy.EventAway})
 	m.AuditDropped("redis", 7)
-	m.httpRefused(426)
-	m.httpRefused(418)
-	m.malformedPacket(dirDown)
+	m.HTTPRefused(426)
+	m.HTTPRefused(418)
+	m.MalformedPacket(wire.Down)
 
 	want := map[string]float64{
 		"topicgate_sessions{version=5.0}":                                     1,
@@ -145,14 +147,14 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 
 func TestPacketCountsStartAgainAfterFlush(t *testing.T) {
 	m := newTestMetrics()
-	var c packetCounts
-	c.add(3, 100)
-	c.add(3, 20)
-	c.add(12, 2)
-	c.flush(m, dirUp)
-	c.flush(m, dirUp) // nothing is left to add
-	c.add(3, 5)
-	c.flush(m, dirDown)
+	var c PacketCounts
+	c.Add(3, 100)
+	c.Add(3, 20)
+	c.Add(12, 2)
+	c.Flush(m, wire.Up)
+	c.Flush(m, wire.Up) // nothing is left to add
+	c.Add(3, 5)
+	c.Flush(m, wire.Down)
 
 	want := map[string]float64{
 		"topicgate_packets_total{direction=up,packet=publish}":   2,
@@ -170,11 +172,11 @@ func TestPacketCountsStartAgainAfterFlush(t *testing.T) {
 
 func TestCountingAllocatesNothing(t *testing.T) {
 	m := newTestMetrics()
-	var c packetCounts
+	var c PacketCounts
 	allocs := testing.AllocsPerRun(100, func() {
-		c.add(3, 100)
-		c.flush(m, dirUp)
-		m.rejected("publish", "quota")
+		c.Add(3, 100)
+		c.Flush(m, wire.Up)
+		m.Rejected("publish", "quota")
 	})
 	if allocs != 0 {
 		t.Errorf("add, flush and rejected allocate %v times; want 0", allocs)
@@ -185,24 +187,24 @@ func BenchmarkPacketCounts(b *testing.B) {
 	m := newTestMetrics()
 	b.Run("add", func(b *testing.B) {
 		b.ReportAllocs()
-		var c packetCounts
+		var c PacketCounts
 		for b.Loop() {
-			c.add(3, 100)
+			c.Add(3, 100)
 		}
 	})
 	b.Run("flush of 2 packet types", func(b *testing.B) {
 		b.ReportAllocs()
-		var c packetCounts
+		var c PacketCounts
 		for b.Loop() {
-			c.add(3, 100)
-			c.add(4, 4)
-			c.flush(m, dirUp)
+			c.Add(3, 100)
+			c.Add(4, 4)
+			c.Flush(m, wire.Up)
 		}
 	})
 	b.Run("rejected", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			m.rejected("publish", "quota")
+			m.Rejected("publish", "quota")
 		}
 	})
 }

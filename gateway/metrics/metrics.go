@@ -1,4 +1,4 @@
-package gateway
+package metrics
 
 import (
 	"net/http"
@@ -9,24 +9,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"topicgate/gateway/wire"
 	"topicgate/policy"
 )
 
-// direction says which way a packet travels: up is towards the broker, down towards the client.
-type direction uint8
-
-const (
-	dirUp direction = iota
-	dirDown
-)
-
-func (d direction) String() string { return directionNames[d] }
-
-// The closed sets of label values that belong to this file. Reasons to end or to reject and the
-// results of a verification have their enums elsewhere and come to NewMetrics as lists.
+// The closed sets of label values that belong to this file. The others have their enums elsewhere and come to
+// New as labels.
 var (
-	directionNames = [...]string{dirUp: "up", dirDown: "down"}
-
 	// By Control Packet type, MQTT 5.0 section 2.1.2; 0 is reserved and never counted.
 	packetNames = [16]string{
 		1: "connect", "connack", "publish", "puback", "pubrec", "pubrel", "pubcomp", "subscribe",
@@ -35,7 +24,6 @@ var (
 
 	versionNames    = []string{"3.1", "3.1.1", "5.0"}
 	operationNames  = []string{"connect", "publish", "subscribe", "will", "deliver"}
-	upstreamResults = []string{upstreamSuccess, upstreamUnreachable, upstreamTimeout, upstreamRefused, upstreamProtocol}
 	policyResults   = []string{policySuccess, policyInvalid}
 	readResults     = []string{readSuccess, readFailed}
 	refusedStatuses = []int{
@@ -43,15 +31,6 @@ var (
 		http.StatusMethodNotAllowed, http.StatusUpgradeRequired, http.StatusTooManyRequests,
 		http.StatusInternalServerError, http.StatusServiceUnavailable,
 	}
-)
-
-// Results of one attempt to reach a broker.
-const (
-	upstreamSuccess     = "success"        // CONNACK with reason 0
-	upstreamUnreachable = "unreachable"    // no TCP or TLS connection
-	upstreamTimeout     = "timeout"        // connected, but no CONNACK in time
-	upstreamRefused     = "refused"        // CONNACK with another reason
-	upstreamProtocol    = "protocol_error" // the broker answered something that is no CONNACK, or hung up
 )
 
 // Results of loading a rule text, and of reading from Redis.
@@ -74,9 +53,9 @@ type Metrics struct {
 
 	sessions       map[string]prometheus.Gauge
 	sessionsEnded  counters
-	packets        [len(directionNames)][16]prometheus.Counter
-	bytes          [len(directionNames)]prometheus.Counter
-	malformed      [len(directionNames)]prometheus.Counter
+	packets        [wire.Directions][16]prometheus.Counter
+	bytes          [wire.Directions]prometheus.Counter
+	malformed      [wire.Directions]prometheus.Counter
 	rejections     map[string]counters // by operation
 	httpRefusals   counters
 	tokens         counters
@@ -91,9 +70,16 @@ type Metrics struct {
 	auditLost      prometheus.Counter
 }
 
-// NewMetrics registers all metrics. endReasons, rejectReasons and tokenResults are the whole sets
-// of values that sessionEnded, rejected and TokenVerified will be given; another one counts as "other".
-func NewMetrics(endReasons, rejectReasons, tokenResults []string) *Metrics {
+// Labels are the whole sets of values that methods of Metrics will be given; another one counts as "other".
+type Labels struct {
+	Ends       []string // why sessions end
+	Rejections []string // why operations are rejected
+	Tokens     []string // results of verifying a token
+	Connects   []string // results of an attempt to reach a broker
+}
+
+// New registers all metrics.
+func New(labels Labels) *Metrics {
 	r := prometheus.NewRegistry()
 	r.MustRegister(
 		collectors.NewGoCollector(),
@@ -103,11 +89,11 @@ func NewMetrics(endReasons, rejectReasons, tokenResults []string) *Metrics {
 	m := &Metrics{
 		registry:       r,
 		sessions:       newGauges(r, "topicgate_sessions", "Live sessions by MQTT version.", "version", versionNames),
-		sessionsEnded:  newCounters(r, "topicgate_sessions_ended_total", "Sessions that ended, by reason.", "reason", endReasons),
+		sessionsEnded:  newCounters(r, "topicgate_sessions_ended_total", "Sessions that ended, by reason.", "reason", labels.Ends),
 		rejections:     make(map[string]counters, len(operationNames)),
 		httpRefusals:   newCounters(r, "topicgate_http_refusals_total", "HTTP requests answered without an upgrade, by status.", "status", statusNames()),
-		tokens:         newCounters(r, "topicgate_token_verifications_total", "Token verifications by result.", "result", tokenResults),
-		upstream:       newCounters(r, "topicgate_upstream_connects_total", "Attempts to connect to a broker, by result.", "result", upstreamResults),
+		tokens:         newCounters(r, "topicgate_token_verifications_total", "Token verifications by result.", "result", labels.Tokens),
+		upstream:       newCounters(r, "topicgate_upstream_connects_total", "Attempts to connect to a broker, by result.", "result", labels.Connects),
 		policyLoads:    newCounters(r, "topicgate_policy_loads_total", "Rule texts of file or Redis that were put in force or refused, by result.", "result", policyResults),
 		policyReads:    newCounters(r, "topicgate_policy_reads_total", "Round trips that read policy from Redis, by result.", "result", readResults),
 		policyReadTime: newHistogram(r, "topicgate_policy_read_duration_seconds", "Time of a round trip that read policy from Redis."),
@@ -123,7 +109,7 @@ func NewMetrics(endReasons, rejectReasons, tokenResults []string) *Metrics {
 	}, []string{"operation", "reason"})
 	r.MustRegister(rejections)
 	for _, operation := range slices.Concat(operationNames, []string{otherLabel}) {
-		m.rejections[operation] = resolve(rejections.MustCurryWith(prometheus.Labels{"operation": operation}), rejectReasons)
+		m.rejections[operation] = resolve(rejections.MustCurryWith(prometheus.Labels{"operation": operation}), labels.Rejections)
 	}
 	m.registerTraffic()
 	return m
@@ -144,7 +130,8 @@ func (m *Metrics) registerTraffic() {
 		Help: "Packets that broke the MQTT specification and ended their session, by direction.",
 	}, []string{"direction"})
 	m.registry.MustRegister(packets, bytes, malformed)
-	for d, name := range directionNames {
+	for d := range m.bytes {
+		name := wire.Direction(d).String()
 		m.bytes[d] = bytes.WithLabelValues(name)
 		m.malformed[d] = malformed.WithLabelValues(name)
 		for t, packet := range packetNames {
@@ -155,28 +142,28 @@ func (m *Metrics) registerTraffic() {
 	}
 }
 
-// packetCounts is what one pump has read since it last told Metrics. It belongs to that pump
+// PacketCounts is what one pump has read since it last told Metrics. It belongs to that pump
 // alone: plain numbers, so that a packet costs two additions and no cache line is shared. (No pump reads four
 // billion packets without waiting for one.)
-type packetCounts struct {
+type PacketCounts struct {
 	packets [16]uint32 // by Control Packet type
 	bytes   uint64
 }
 
-// add counts one whole packet of n bytes.
-func (c *packetCounts) add(packetType uint8, n int) {
+// Add counts one whole packet of n bytes.
+func (c *PacketCounts) Add(packetType uint8, n int) {
 	c.packets[packetType&15]++
 	c.bytes += uint64(n)
 }
 
-// flush moves the counts to m and begins again at 0.
-func (c *packetCounts) flush(m *Metrics, d direction) {
+// Flush moves the counts to m and begins again at 0.
+func (c *PacketCounts) Flush(m *Metrics, d wire.Direction) {
 	m.addPackets(d, &c.packets, c.bytes)
 	c.bytes = 0
 }
 
 // addPackets adds counts, indexed by Control Packet type, and sets them to 0.
-func (m *Metrics) addPackets(d direction, counts *[16]uint32, bytes uint64) {
+func (m *Metrics) addPackets(d wire.Direction, counts *[16]uint32, bytes uint64) {
 	for t, n := range counts {
 		if n != 0 && m.packets[d][t] != nil {
 			m.packets[d][t].Add(float64(n))
@@ -188,22 +175,25 @@ func (m *Metrics) addPackets(d direction, counts *[16]uint32, bytes uint64) {
 	}
 }
 
-// sessionStarted and sessionEnded come in pairs, with the same version ("3.1", "3.1.1" or "5.0").
-func (m *Metrics) sessionStarted(version string) {
+// SessionStarted and SessionEnded come in pairs, with the same version ("3.1", "3.1.1" or "5.0").
+func (m *Metrics) SessionStarted(version string) {
 	if g, ok := m.sessions[version]; ok {
 		g.Inc()
 	}
 }
 
-func (m *Metrics) sessionEnded(version, reason string) {
+func (m *Metrics) SessionEnded(version, reason string) {
 	if g, ok := m.sessions[version]; ok {
 		g.Dec()
 	}
 	m.sessionsEnded.add(reason, 1)
 }
 
-// rejected counts one refused operation: connect, publish, subscribe, will or deliver.
-func (m *Metrics) rejected(operation, reason string) {
+// EndedEarly is SessionEnded for a session that has not started.
+func (m *Metrics) EndedEarly(reason string) { m.sessionsEnded.add(reason, 1) }
+
+// Rejected counts one refused operation: connect, publish, subscribe, will or deliver.
+func (m *Metrics) Rejected(operation, reason string) {
 	byReason, ok := m.rejections[operation]
 	if !ok {
 		byReason = m.rejections[otherLabel]
@@ -217,8 +207,8 @@ func (m *Metrics) TokenVerified(result string, d time.Duration) {
 	m.tokenDuration.Observe(d.Seconds())
 }
 
-// upstreamConnect counts one attempt; result is one of the upstream constants.
-func (m *Metrics) upstreamConnect(result string) { m.upstream.add(result, 1) }
+// BrokerTried counts one attempt to reach a broker.
+func (m *Metrics) BrokerTried(result string) { m.upstream.add(result, 1) }
 
 // PolicyEvent counts what happened in a store; it is a policy.StoreOptions.Observe.
 func (m *Metrics) PolicyEvent(e policy.StoreEvent) {
@@ -251,8 +241,8 @@ func (m *Metrics) PolicyEvent(e policy.StoreEvent) {
 // AuditDropped counts n operations that a sink will not hear of; it is an audit.Options.Dropped.
 func (m *Metrics) AuditDropped(_ string, n int) { m.auditLost.Add(float64(n)) }
 
-// httpRefused counts a request that was answered with an HTTP error instead of an upgrade.
-func (m *Metrics) httpRefused(status int) { m.httpRefusals.add(strconv.Itoa(status), 1) }
+// HTTPRefused counts a request that was answered with an HTTP error instead of an upgrade.
+func (m *Metrics) HTTPRefused(status int) { m.httpRefusals.add(strconv.Itoa(status), 1) }
 
-// malformedPacket counts bytes that broke the specification; d is the way they travelled.
-func (m *Metrics) malformedPacket(d direction) { m.malformed[d].Inc() }
+// MalformedPacket counts bytes that broke the specification; d is the way they travelled.
+func (m *Metrics) MalformedPacket(d wire.Direction) { m.malformed[d].Inc() }
