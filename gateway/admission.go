@@ -16,7 +16,7 @@ func (s *Server) register(session *session) bool {
 }
 
 func (s *Server) forget(session *session) {
-	s.registry.remove(session.id)
+	s.registry.Remove(session.id)
 	s.mu.Lock()
 	delete(s.sessions, session)
 	if session.counted {

@@ -11,6 +11,7 @@ import (
 
 	"topicgate/frames"
 	"topicgate/gateway/audit"
+	"topicgate/gateway/registry"
 )
 
 // refusal is a CONNACK that ends the session before it began.
@@ -79,7 +80,7 @@ func (s *session) begin(conn brokerConn, connect *frames.Connect, connack frames
 	if s.will != nil {
 		s.auditAllowed(audit.Event{Action: audit.Will, Topic: s.will.topicName, QoS: uint8(s.will.qos), Retain: s.will.retain, Bytes: s.will.bytes})
 	}
-	s.announce(SessionInfo{
+	s.announce(registry.SessionInfo{
 		Session: s.id, User: s.identity.Username, Issuer: s.identity.Issuer, ClientID: s.clientID, Version: s.version.String(),
 		Remote: s.remote.String(), Upstream: conn.address, Since: time.Now().UTC(), Expires: s.identity.Expiry,
 	})

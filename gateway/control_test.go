@@ -14,6 +14,7 @@ import (
 	"topicgate/frames"
 	"topicgate/gateway/audit"
 	"topicgate/gateway/internal/redistest"
+	"topicgate/gateway/registry"
 	"topicgate/policy"
 )
 
@@ -57,7 +58,7 @@ func (r *redisServer) disconnect(user, clientID string, want int) {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	gone, left, err := Disconnect(ctx, r.Client, "tg:", user, clientID)
+	gone, left, err := registry.Disconnect(ctx, r.Client, "tg:", user, clientID)
 	if err != nil || len(gone) != want || len(left) != 0 {
 		r.t.Errorf("Disconnect(%s, %q) = %+v, %+v, %v; want %d gone and none left", user, clientID, gone, left, err, want)
 	}
@@ -138,9 +139,9 @@ func TestAnOrderThatNamesSessionsEndsNoOthers(t *testing.T) {
 	c := r.connect(frames.V5, "alice")
 	c.lives()
 	id := r.onlySession().id
-	r.server.disconnect(disconnectOrder{User: "alice", Sessions: []string{"another"}})
+	r.server.disconnect(registry.Order{User: "alice", Sessions: []string{"another"}})
 	c.lives()
-	r.server.disconnect(disconnectOrder{User: "alice", Sessions: []string{"another", id}})
+	r.server.disconnect(registry.Order{User: "alice", Sessions: []string{"another", id}})
 	c.disconnected()
 }
 

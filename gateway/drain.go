@@ -3,6 +3,8 @@ package gateway
 import (
 	"context"
 	"time"
+
+	"topicgate/gateway/registry"
 )
 
 // Draining reports whether Drain was called: the server takes no new sessions.
@@ -49,11 +51,11 @@ func (s *Server) Close() {
 	s.lot.close()
 	s.crew.close()
 	s.sleepers.close()
-	s.registry.close()
+	s.registry.Close()
 }
 
 // disconnect ends the sessions that order names.
-func (s *Server) disconnect(order disconnectOrder) {
+func (s *Server) disconnect(order registry.Order) {
 	s.mu.Lock()
 	var ending []*session
 	for session := range s.sessions {

@@ -6,10 +6,11 @@ import (
 	"time"
 
 	"topicgate/gateway/audit"
+	"topicgate/gateway/registry"
 )
 
 // named reports whether order concerns the session. server.mu is held.
-func (s *session) named(order disconnectOrder) bool {
+func (s *session) named(order registry.Order) bool {
 	if !s.counted { // nobody knows yet whose it is
 		return false
 	}
@@ -21,14 +22,14 @@ func (s *session) named(order disconnectOrder) bool {
 }
 
 // announce makes an accepted session known to operators, or what has changed of it.
-func (s *session) announce(info SessionInfo) {
+func (s *session) announce(info registry.SessionInfo) {
 	if info.Expires.Year() > 9999 {
 		info.Expires = time.Time{} // JSON knows no such year
 	}
 	if s.info.Swap(&info) == nil {
-		s.server.registry.add(&info)
+		s.server.registry.Add(&info)
 	} else {
-		s.server.registry.replace(&info)
+		s.server.registry.Replace(&info)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"topicgate/auth"
 	"topicgate/frames"
+	"topicgate/gateway/registry"
 )
 
 // tokens verifies what it holds.
@@ -86,7 +87,7 @@ func TestAFreshTokenBringsItsOwnRights(t *testing.T) {
 		c.reply(messageHex(v, "room/one/x"))
 		c.hears(messageHex(v, "room/one/x"))
 		synctest.Wait()
-		if !slices.ContainsFunc(r.server.Sessions(), func(s SessionInfo) bool { return s.Expires.Equal(plain.Expiry) }) {
+		if !slices.ContainsFunc(r.server.Sessions(), func(s registry.SessionInfo) bool { return s.Expires.Equal(plain.Expiry) }) {
 			t.Errorf("Sessions() = %+v; want one that expires at %v", r.server.Sessions(), plain.Expiry)
 		}
 	})

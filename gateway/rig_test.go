@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"topicgate/gateway/internal/play"
+
 	"bytes"
 	"context"
 	"encoding/hex"
@@ -67,7 +69,7 @@ type rig struct {
 	server  *Server
 	listen  *pipeListener
 	brokers chan net.Conn // as the gateway dials them
-	audited *syncBuffer
+	audited *play.Buffer
 	policy  *policy.Store
 	rules   string // path of the policy file
 }
@@ -75,7 +77,7 @@ type rig struct {
 // newRig makes a gateway with chatRules; change may alter its options.
 func newRig(t testing.TB, change func(*Options)) *rig {
 	t.Helper()
-	r := &rig{t: t, listen: newPipeListener(), brokers: make(chan net.Conn, 16), audited: &syncBuffer{}}
+	r := &rig{t: t, listen: newPipeListener(), brokers: make(chan net.Conn, 16), audited: &play.Buffer{}}
 	r.rules = filepath.Join(t.TempDir(), "rules.acl")
 	r.writeRules(chatRules)
 	store, err := policy.NewStore(policy.StoreOptions{PolicyFile: r.rules})
@@ -358,21 +360,3 @@ func (l *pipeListener) Accept() (net.Conn, error) {
 
 func (l *pipeListener) Close() error   { l.once.Do(func() { close(l.closed) }); return nil }
 func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8083} }
-
-// syncBuffer is a buffer for one writer and another reader.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}

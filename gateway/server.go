@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"topicgate/gateway/registry"
+
 	"github.com/gorilla/websocket"
 )
 
@@ -27,7 +29,7 @@ type Server struct {
 	crew     *crew
 	sleepers *sleepers
 	lot      parkingLot
-	registry *registry // nil without Redis
+	registry *registry.Registry // nil without Redis
 
 	handshakes *handshakes
 	reviewers  reviewers
@@ -79,8 +81,8 @@ func New(options Options) (*Server, error) {
 		CheckOrigin:      func(*http.Request) bool { return true }, // accept has looked
 	}
 	s.sleepers = newSleepers(o.Policy.Client(), o.RedisPrefix, s.refreshSleepers)
-	s.registry = newRegistry(o.Policy.Client(), o.RedisPrefix, o.Instance, s.log)
-	s.registry.start(s.disconnect)
+	s.registry = registry.New(o.Policy.Client(), o.RedisPrefix, o.Instance, s.log)
+	s.registry.Start(s.disconnect)
 	s.background.Go(func() { s.parkIdle(s.closed) })
 	return s, nil
 }
@@ -119,15 +121,15 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 }
 
 // Sessions lists the live sessions of this instance that have been accepted, oldest first.
-func (s *Server) Sessions() []SessionInfo {
+func (s *Server) Sessions() []registry.SessionInfo {
 	s.mu.Lock()
-	infos := make([]SessionInfo, 0, len(s.sessions))
+	infos := make([]registry.SessionInfo, 0, len(s.sessions))
 	for session := range s.sessions {
 		if info := session.info.Load(); info != nil {
 			infos = append(infos, *info)
 		}
 	}
 	s.mu.Unlock()
-	slices.SortFunc(infos, func(a, b SessionInfo) int { return a.Since.Compare(b.Since) })
+	slices.SortFunc(infos, func(a, b registry.SessionInfo) int { return a.Since.Compare(b.Since) })
 	return infos
 }

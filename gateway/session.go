@@ -21,6 +21,7 @@ import (
 	"topicgate/auth"
 	"topicgate/frames"
 	"topicgate/gateway/edge"
+	"topicgate/gateway/registry"
 	"topicgate/gateway/wire"
 	"topicgate/policy"
 )
@@ -71,7 +72,7 @@ type session struct {
 	client   outbound // towards the client
 	upstream outbound // towards the broker
 
-	info atomic.Pointer[SessionInfo] // once CONNECT was accepted
+	info atomic.Pointer[registry.SessionInfo] // once CONNECT was accepted
 
 	ids   packetIDs
 	subs  subscriptions

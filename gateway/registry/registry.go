@@ -1,4 +1,4 @@
-package gateway
+package registry
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// registry tells operators, by way of Redis, which sessions live on this instance:
+// Registry tells operators, by way of Redis, which sessions live on this instance:
 //
 //	<prefix>instances      set     the ids of all processes
 //	<prefix>instance:<id>  string  the name of the instance; ends unless its process puts that off
@@ -22,8 +22,8 @@ import (
 // Sessions only make marks. One goroutine writes what is marked, many sessions in one round trip; what
 // Redis has lost or could not be told (it was away, it was emptied, it failed over) shows itself at the next
 // beat by the number of fields, and is written again. A nil registry does nothing.
-type registry struct {
-	// Immutable after newRegistry.
+type Registry struct {
+	// Immutable after New.
 	client redis.UniversalClient
 	keys   registryKeys
 	id     string
@@ -84,12 +84,12 @@ func (k registryKeys) instance(id string) string { return k.prefix + "instance:"
 func (k registryKeys) sessions(id string) string { return k.prefix + "sessions:" + id }
 func (k registryKeys) control() string           { return k.prefix + "ctl" }
 
-// newRegistry makes a registry; nil without Redis.
-func newRegistry(client redis.UniversalClient, prefix, name string, log *slog.Logger) *registry {
+// New makes a registry; nil without Redis.
+func New(client redis.UniversalClient, prefix, name string, log *slog.Logger) *Registry {
 	if client == nil {
 		return nil
 	}
-	return &registry{
+	return &Registry{
 		client:  client,
 		keys:    registryKeys{prefix},
 		id:      rand.Text(),
@@ -102,8 +102,8 @@ func newRegistry(client redis.UniversalClient, prefix, name string, log *slog.Lo
 	}
 }
 
-// start begins to write, and to hear orders, until close.
-func (r *registry) start(obey func(disconnectOrder)) {
+// Start begins to write, and to hear orders, until close.
+func (r *Registry) Start(obey func(Order)) {
 	if r == nil {
 		return
 	}
@@ -113,8 +113,8 @@ func (r *registry) start(obey func(disconnectOrder)) {
 	r.done.Go(func() { r.listen(ctx, obey) })
 }
 
-// close takes this instance out of the registry.
-func (r *registry) close() {
+// Close takes this instance out of the registry.
+func (r *Registry) Close() {
 	if r == nil {
 		return
 	}
@@ -135,8 +135,8 @@ func forgetInstance(ctx context.Context, client redis.UniversalClient, keys regi
 	})
 }
 
-// add registers a session.
-func (r *registry) add(info *SessionInfo) {
+// Add registers a session.
+func (r *Registry) Add(info *SessionInfo) {
 	if r == nil {
 		return
 	}
@@ -146,8 +146,8 @@ func (r *registry) add(info *SessionInfo) {
 	r.mark(info.Session)
 }
 
-// replace changes what is known of a session, unless it has ended.
-func (r *registry) replace(info *SessionInfo) {
+// Replace changes what is known of a session, unless it has ended.
+func (r *Registry) Replace(info *SessionInfo) {
 	if r == nil {
 		return
 	}
@@ -159,8 +159,8 @@ func (r *registry) replace(info *SessionInfo) {
 	}
 }
 
-// remove takes a session out of the registry, if it is in it.
-func (r *registry) remove(id string) {
+// Remove takes a session out of the registry, if it is in it.
+func (r *Registry) Remove(id string) {
 	if r == nil {
 		return
 	}
@@ -173,7 +173,7 @@ func (r *registry) remove(id string) {
 }
 
 // mark notes that something is to be written. mu is held.
-func (r *registry) mark(id string) {
+func (r *Registry) mark(id string) {
 	if !r.whole {
 		r.changed[id] = struct{}{}
 	}
@@ -187,7 +187,7 @@ func (r *registry) mark(id string) {
 }
 
 // everything notes that all is to be written. mu is held.
-func (r *registry) everything() {
+func (r *Registry) everything() {
 	r.whole = true
 	r.changed = map[string]struct{}{}
 }

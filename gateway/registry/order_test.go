@@ -1,6 +1,8 @@
-package gateway
+package registry
 
 import (
+	"topicgate/gateway/internal/play"
+
 	"context"
 	"log/slog"
 	"slices"
@@ -15,7 +17,7 @@ import (
 func TestSessionThatDoesNotEndIsTold(t *testing.T) {
 	r := startRedis(t)
 	g := newTestRegistry(t, r, "deaf")
-	g.add(infoOf(1))
+	g.Add(infoOf(1))
 	runs(t, g)
 	r.awaitSessions(1)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*disconnectPoll)
@@ -27,12 +29,12 @@ func TestSessionThatDoesNotEndIsTold(t *testing.T) {
 }
 
 // obeyed collects the orders that g hears until the test ends.
-func obeyed(t *testing.T, g *registry) chan disconnectOrder {
+func obeyed(t *testing.T, g *Registry) chan Order {
 	t.Helper()
-	orders := make(chan disconnectOrder, 1000)
+	orders := make(chan Order, 1000)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { g.listen(ctx, func(o disconnectOrder) { orders <- o }) })
+	running.Go(func() { g.listen(ctx, func(o Order) { orders <- o }) })
 	t.Cleanup(func() {
 		cancel()
 		running.Wait()
@@ -41,7 +43,7 @@ func obeyed(t *testing.T, g *registry) chan disconnectOrder {
 }
 
 // orders publishes until something arrives, and returns that.
-func (r *redisServer) orders(orders chan disconnectOrder, message string) (o disconnectOrder) {
+func (r *redisServer) orders(orders chan Order, message string) (o Order) {
 	r.t.Helper()
 	redistest.Eventually(r.t, "an order is heard", func() bool {
 		_ = r.Publish(context.Background(), "tg:ctl", message).Err()
@@ -58,7 +60,7 @@ func (r *redisServer) orders(orders chan disconnectOrder, message string) (o dis
 func TestMalformedOrdersAreDropped(t *testing.T) {
 	r := startRedis(t)
 	g := newTestRegistry(t, r, "host")
-	var log syncBuffer
+	var log play.Buffer
 	g.log = slog.New(slog.NewTextHandler(&log, nil))
 	orders := obeyed(t, g)
 	r.orders(orders, `{"disconnect":{"user":"first"}}`)
@@ -105,9 +107,9 @@ func TestControlConnectionIsOpenedAnew(t *testing.T) {
 func TestControlConnectionThatIsHalfOpenIsNoticed(t *testing.T) {
 	r := startRedis(t)
 	g := newTestRegistry(t, r, "host")
-	heard := make(chan disconnectOrder, 1000)
+	heard := make(chan Order, 1000)
 	ended := make(chan error, 1)
-	go func() { ended <- g.hear(context.Background(), func(o disconnectOrder) { heard <- o }) }()
+	go func() { ended <- g.hear(context.Background(), func(o Order) { heard <- o }) }()
 	r.orders(heard, `{"disconnect":{"user":"alice"}}`)
 	// Idle for longer than the limit, it lives on by its pings.
 	select {
@@ -119,7 +121,7 @@ func TestControlConnectionThatIsHalfOpenIsNoticed(t *testing.T) {
 	defer r.Wake()
 	select {
 	case <-ended:
-	case <-time.After(patience):
+	case <-time.After(10 * time.Second):
 		t.Fatal("a server that says nothing was not noticed")
 	}
 }
@@ -127,10 +129,10 @@ func TestControlConnectionThatIsHalfOpenIsNoticed(t *testing.T) {
 func TestARepeatedOrderNamesTheSessionsThatAreLeft(t *testing.T) {
 	r := startRedis(t)
 	g := newTestRegistry(t, r, "host") // hears no orders
-	g.add(infoOf(1))
+	g.Add(infoOf(1))
 	runs(t, g)
 	r.awaitSessions(1)
-	ctx, stop := context.WithTimeout(t.Context(), patience)
+	ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
 	defer stop()
 	sub := r.Subscribe(ctx, g.keys.control())
 	defer sub.Close()
@@ -153,4 +155,23 @@ func TestARepeatedOrderNamesTheSessionsThatAreLeft(t *testing.T) {
 	}
 	stop()
 	<-done
+}
+
+// The rights that deploy/README.md names are enough for the registry and for orders.
+func TestRedisRightsAreEnough(t *testing.T) {
+	r := startRedis(t)
+	client, check := r.Limited("../../deploy/README.md")
+	g := newTestRegistry(t, r, "host")
+	g.client, g.keys = client, registryKeys{"topicgate:"}
+	g.Start(func(Order) { g.Remove(infoOf(1).Session) })
+	g.Add(infoOf(1))
+	redistest.Eventually(t, "the session is registered", func() bool {
+		all, err := LiveSessions(context.Background(), client, "topicgate:")
+		return err == nil && len(all) == 1
+	})
+	if gone, _, err := Disconnect(t.Context(), client, "topicgate:", "alice", ""); err != nil || len(gone) != 1 {
+		t.Errorf("Disconnect() = %+v, %v; want one gone", gone, err)
+	}
+	g.Close()
+	check()
 }

@@ -1,4 +1,4 @@
-package gateway
+package registry
 
 import (
 	"context"
@@ -22,17 +22,17 @@ var quick = registryTiming{
 }
 
 // newTestRegistry makes a registry that nothing runs yet.
-func newTestRegistry(t *testing.T, r *redisServer, name string) *registry {
+func newTestRegistry(t *testing.T, r *redisServer, name string) *Registry {
 	t.Helper()
 	client := redis.NewClient(&redis.Options{Addr: r.Addr, MaxRetries: -1, ReadTimeout: 200 * time.Millisecond})
 	t.Cleanup(func() { _ = client.Close() })
-	g := newRegistry(client, "tg:", name, slog.New(slog.DiscardHandler))
+	g := New(client, "tg:", name, slog.New(slog.DiscardHandler))
 	g.timing = quick
 	return g
 }
 
 // runs runs g until the test or what is returned ends it, which leaves Redis as it is.
-func runs(t *testing.T, g *registry) (die func()) {
+func runs(t *testing.T, g *Registry) (die func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -52,8 +52,8 @@ func infoOf(n int) *SessionInfo {
 func TestInstanceThatDiesLeavesTheRegistry(t *testing.T) {
 	r := startRedis(t)
 	lives, dies := newTestRegistry(t, r, "host"), newTestRegistry(t, r, "host")
-	lives.add(infoOf(1))
-	dies.add(infoOf(2))
+	lives.Add(infoOf(1))
+	dies.Add(infoOf(2))
 	runs(t, lives)
 	die := runs(t, dies)
 	r.awaitSessions(2)
@@ -72,7 +72,7 @@ func TestWhatRedisHasLostIsWrittenAgain(t *testing.T) {
 	r := startRedis(t)
 	g := newTestRegistry(t, r, "host")
 	for n := range 250 {
-		g.add(infoOf(n))
+		g.Add(infoOf(n))
 	}
 	runs(t, g)
 	r.awaitSessions(250)
@@ -96,7 +96,7 @@ func TestWhatRedisHasLostIsWrittenAgain(t *testing.T) {
 func TestWhatAnInstanceHasInRedisEndsByItself(t *testing.T) {
 	r := startRedis(t)
 	g := newTestRegistry(t, r, "host")
-	g.add(infoOf(1))
+	g.Add(infoOf(1))
 	die := runs(t, g)
 	r.awaitSessions(1)
 	die()
@@ -110,7 +110,7 @@ func TestASessionThatWasReplacedInRedisIsWrittenAgain(t *testing.T) {
 	r := startRedis(t)
 	g := newTestRegistry(t, r, "host")
 	g.timing.check = 2 * g.timing.beat
-	g.add(infoOf(1))
+	g.Add(infoOf(1))
 	runs(t, g)
 	r.awaitSessions(1)
 	if _, err := r.TxPipelined(t.Context(), func(p redis.Pipeliner) error {
@@ -130,19 +130,19 @@ func TestChangesWhileRedisIsAwayArriveWhenItIsBack(t *testing.T) {
 	r := startRedis(t)
 	g := newTestRegistry(t, r, "host")
 	for n := range 3 {
-		g.add(infoOf(n))
+		g.Add(infoOf(n))
 	}
 	runs(t, g)
 	r.awaitSessions(3)
 	r.Hang()
-	g.remove(infoOf(0).Session)
-	g.add(infoOf(3))
+	g.Remove(infoOf(0).Session)
+	g.Add(infoOf(3))
 	changed := infoOf(1)
 	changed.Expires = time.Unix(9, 0).UTC()
-	g.replace(changed)
+	g.Replace(changed)
 	gone := infoOf(0)
 	gone.User = "eve"
-	g.replace(gone) // has ended: stays out
+	g.Replace(gone) // has ended: stays out
 	r.Wake()
 	redistest.Eventually(t, "what has changed is registered", func() bool {
 		all := r.sessions()
@@ -159,14 +159,14 @@ func TestStormOfSessionsIsAFewRoundTrips(t *testing.T) {
 	for worker := range 4 {
 		all.Go(func() {
 			for n := range 500 {
-				g.add(infoOf(worker*500 + n))
+				g.Add(infoOf(worker*500 + n))
 			}
 		})
 	}
 	all.Wait()
 	r.awaitSessions(2000)
 	for n := range 2000 {
-		g.remove(infoOf(n).Session)
+		g.Remove(infoOf(n).Session)
 	}
 	r.awaitSessions(0)
 	if n := r.Calls("set"); n > 20 { // one in each pipeline
@@ -197,21 +197,21 @@ func TestRegistryInACluster(t *testing.T) {
 	}
 	g, dies := newTestRegistry(t, r, "host"), newTestRegistry(t, r, "dies")
 	g.client, dies.client = client, client
-	dies.add(infoOf(900))
+	dies.Add(infoOf(900))
 	die := runs(t, dies)
 	registered(1)
 	die()
 	registered(0)
 	orders := obeyed(t, g)
 	for n := range 300 {
-		g.add(infoOf(n))
+		g.Add(infoOf(n))
 	}
 	runs(t, g)
 	registered(300)
 	if o := r.orders(orders, `{"disconnect":{"user":"alice"}}`); o.User != "alice" {
 		t.Errorf("heard %+v; want an order about alice", o)
 	}
-	g.remove(infoOf(0).Session)
+	g.Remove(infoOf(0).Session)
 	gone, left, err := Disconnect(t.Context(), client, "tg:", "eve", "")
 	if err != nil || len(gone)+len(left) != 0 {
 		t.Errorf("Disconnect() = %v, %v, %v; want nobody", gone, left, err)
@@ -222,10 +222,10 @@ func TestRegistryInACluster(t *testing.T) {
 func TestRegistryIsBoundedWhileRedisIsAway(t *testing.T) {
 	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"})
 	defer client.Close()
-	g := newRegistry(client, "tg:", "host", slog.New(slog.DiscardHandler))
+	g := New(client, "tg:", "host", slog.New(slog.DiscardHandler))
 	for n := range 3 * registryMarks {
-		g.add(infoOf(n))
-		g.remove(infoOf(n).Session)
+		g.Add(infoOf(n))
+		g.Remove(infoOf(n).Session)
 		if len(g.live)+len(g.changed) > registryMarks+1 {
 			t.Fatalf("%d sessions that are gone have left %d marks; want at most %d", n+1, len(g.changed), registryMarks)
 		}
@@ -233,10 +233,10 @@ func TestRegistryIsBoundedWhileRedisIsAway(t *testing.T) {
 }
 
 func TestNoRegistryWithoutRedis(t *testing.T) {
-	g := newRegistry(nil, "tg:", "host", slog.New(slog.DiscardHandler))
-	g.start(nil)
-	g.add(infoOf(1))
-	g.replace(infoOf(1))
-	g.remove(infoOf(1).Session)
-	g.close()
+	g := New(nil, "tg:", "host", slog.New(slog.DiscardHandler))
+	g.Start(nil)
+	g.Add(infoOf(1))
+	g.Replace(infoOf(1))
+	g.Remove(infoOf(1).Session)
+	g.Close()
 }

@@ -1,4 +1,4 @@
-package gateway
+package registry
 
 import (
 	"context"
@@ -11,9 +11,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// disconnectOrder asks every instance to end sessions. Who is disconnected may come back at once: who may
+// Order asks every instance to end sessions. Who is disconnected may come back at once: who may
 // not is in the set <prefix>blocked.
-type disconnectOrder struct {
+type Order struct {
 	User     string   `json:"user"`
 	ClientID string   `json:"client_id,omitempty"` // as the client knows it; empty: any
 	Sessions []string `json:"sessions,omitempty"`  // session ids; none: any
@@ -21,16 +21,16 @@ type disconnectOrder struct {
 
 // controlMessage is a message on the channel <prefix>ctl, in JSON.
 type controlMessage struct {
-	Disconnect *disconnectOrder `json:"disconnect"`
+	Disconnect *Order `json:"disconnect"`
 }
 
-func parseControl(text string) (disconnectOrder, error) {
+func parseControl(text string) (Order, error) {
 	var message controlMessage
 	if err := json.Unmarshal([]byte(text), &message); err != nil {
-		return disconnectOrder{}, err
+		return Order{}, err
 	}
 	if message.Disconnect == nil || message.Disconnect.User == "" {
-		return disconnectOrder{}, errors.New("no order to disconnect a user")
+		return Order{}, errors.New("no order to disconnect a user")
 	}
 	return *message.Disconnect, nil
 }
@@ -58,7 +58,7 @@ func Disconnect(ctx context.Context, client redis.UniversalClient, prefix, user,
 		}
 	}
 	// Also when the registry has none: a session may be about to enter it.
-	order := disconnectOrder{User: user, ClientID: clientID}
+	order := Order{User: user, ClientID: clientID}
 	if err := order.publish(ctx, client, keys); err != nil {
 		return nil, left, err
 	}
@@ -70,7 +70,7 @@ func Disconnect(ctx context.Context, client redis.UniversalClient, prefix, user,
 
 // awaitEnd waits until the registry has none of sessions any more, and returns those that it still has when
 // ctx ends.
-func awaitEnd(ctx context.Context, client redis.UniversalClient, keys registryKeys, order disconnectOrder, left []LiveSession) ([]LiveSession, error) {
+func awaitEnd(ctx context.Context, client redis.UniversalClient, keys registryKeys, order Order, left []LiveSession) ([]LiveSession, error) {
 	poll, repeat := time.NewTicker(disconnectPoll), time.NewTicker(disconnectRepeat)
 	defer poll.Stop()
 	defer repeat.Stop()
@@ -99,7 +99,7 @@ func awaitEnd(ctx context.Context, client redis.UniversalClient, keys registryKe
 	return nil, nil
 }
 
-func (o disconnectOrder) publish(ctx context.Context, client redis.UniversalClient, keys registryKeys) error {
+func (o Order) publish(ctx context.Context, client redis.UniversalClient, keys registryKeys) error {
 	text, err := json.Marshal(controlMessage{&o})
 	if err == nil {
 		err = client.Publish(ctx, keys.control(), text).Err()

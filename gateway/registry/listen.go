@@ -1,4 +1,4 @@
-package gateway
+package registry
 
 import (
 	"context"
@@ -15,7 +15,7 @@ const (
 )
 
 // listen hears orders until ctx ends.
-func (r *registry) listen(ctx context.Context, obey func(disconnectOrder)) {
+func (r *Registry) listen(ctx context.Context, obey func(Order)) {
 	pause := minControlPause
 	for ctx.Err() == nil {
 		begin := time.Now()
@@ -36,7 +36,7 @@ func (r *registry) listen(ctx context.Context, obey func(disconnectOrder)) {
 }
 
 // hear holds one connection, and returns when it is no good any more.
-func (r *registry) hear(ctx context.Context, obey func(disconnectOrder)) error {
+func (r *Registry) hear(ctx context.Context, obey func(Order)) error {
 	sub := r.client.Subscribe(ctx, r.keys.control())
 	defer sub.Close()
 	defer context.AfterFunc(ctx, func() { _ = sub.Close() })()
@@ -70,7 +70,7 @@ func (r *registry) hear(ctx context.Context, obey func(disconnectOrder)) error {
 	}
 }
 
-func (r *registry) ping(ctx context.Context, sub *redis.PubSub) {
+func (r *Registry) ping(ctx context.Context, sub *redis.PubSub) {
 	ticker := time.NewTicker(r.timing.ping)
 	defer ticker.Stop()
 	for {

@@ -1,4 +1,4 @@
-package gateway
+package registry
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 )
 
 // run writes what is marked, and beats, until ctx ends.
-func (r *registry) run(ctx context.Context) {
+func (r *Registry) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		// A write of everything that Redis does not confirm is not repeated before the next beat.
 		if ok, whole := r.write(ctx); !ok && !whole {
@@ -34,7 +34,7 @@ func (r *registry) run(ctx context.Context) {
 
 // write brings Redis up to date. ok is false when Redis has something else than it should; whole tells whether
 // everything was written, or could not be.
-func (r *registry) write(ctx context.Context) (ok, whole bool) {
+func (r *Registry) write(ctx context.Context) (ok, whole bool) {
 	ctx, cancel := context.WithTimeout(ctx, registryTimeout)
 	defer cancel()
 	now := time.Now()
@@ -68,7 +68,7 @@ func (r *registry) write(ctx context.Context) (ok, whole bool) {
 }
 
 // report logs when writing begins to fail, and when it works again.
-func (r *registry) report(ctx context.Context, err error) {
+func (r *Registry) report(ctx context.Context, err error) {
 	failing := err != nil && ctx.Err() != context.Canceled
 	if failing && !r.failing {
 		r.log.Warn("sessions not registered", "err", err.Error())
@@ -85,7 +85,7 @@ type registryBatch struct {
 }
 
 // take returns what is marked, and takes the marks away. mu is held.
-func (r *registry) take() (b registryBatch) {
+func (r *Registry) take() (b registryBatch) {
 	if r.whole {
 		b.here = make([]*SessionInfo, 0, len(r.live))
 		for _, info := range r.live {
@@ -106,7 +106,7 @@ func (r *registry) take() (b registryBatch) {
 }
 
 // findStrangers adds to a batch of all sessions that live those that Redis has and that do not.
-func (r *registry) findStrangers(ctx context.Context, b *registryBatch) error {
+func (r *Registry) findStrangers(ctx context.Context, b *registryBatch) error {
 	ids, err := r.client.HKeys(ctx, r.keys.sessions(r.id)).Result()
 	if err != nil {
 		return err
@@ -124,7 +124,7 @@ func (r *registry) findStrangers(ctx context.Context, b *registryBatch) error {
 }
 
 // send writes a batch and puts off the end of the keys. It returns how many sessions Redis has then.
-func (r *registry) send(ctx context.Context, b registryBatch) (has int64, err error) {
+func (r *Registry) send(ctx context.Context, b registryBatch) (has int64, err error) {
 	var fields []any
 	for _, info := range b.here {
 		text, err := json.Marshal(info)

@@ -1,0 +1,2 @@
+// Package play lets a test play the client and the broker of a gateway.
+package play

@@ -1,0 +1,2 @@
+// Package wire moves bytes.
+package wire
