@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"topicgate/gateway/edge"
+	"topicgate/gateway/wire"
 
 	"github.com/gorilla/websocket"
 )
@@ -15,7 +16,7 @@ var subprotocols = []string{"mqtt", "mqttv3.1"}
 
 // wsWriteBytes is the size of the pooled buffers in which WebSocket messages are put together: a
 // whole batch and its frame header.
-const wsWriteBytes = batchBytes + 16
+const wsWriteBytes = wire.BatchBytes + 16
 
 // Handler answers WebSocket upgrades on the configured paths.
 func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.accept) }
@@ -74,17 +75,17 @@ func (s *Server) newSession(r *http.Request) *session {
 
 // upgrade answers a request; false: the session can't be served.
 func (s *Server) upgrade(session *session, w http.ResponseWriter, r *http.Request) bool {
-	h := &hijacker{ResponseWriter: w}
+	h := &wire.Hijacker{ResponseWriter: w}
 	ws, err := s.upgrader.Upgrade(h, r, nil) // answers a bad request itself
 	if err != nil {
 		s.options.Metrics.HTTPRefused(http.StatusBadRequest)
 		s.log.Debug("upgrade failed", "remote", session.remote.String(), "err", err.Error())
 		return false
 	}
-	if session.adopt(ws, h.reader) && s.register(session) {
+	if session.adopt(ws, h.Reader()) && s.register(session) {
 		return true
 	}
-	_ = ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseServiceRestart, ""), time.Now().Add(lingerTimeout))
+	_ = ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseServiceRestart, ""), time.Now().Add(wire.LingerTimeout))
 	_ = ws.Close()
 	return false
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"topicgate/frames"
+	"topicgate/gateway/wire"
 )
 
 // path is a session between two peers that take everything at once: the data path alone.
@@ -23,10 +24,10 @@ func newPath(tb testing.TB, v frames.Version) *path {
 	p := &path{session: &session{server: r, version: v, clientID: "c1", done: make(chan struct{})}}
 	p.identity.Username = "alice"
 	p.clientMaximum, p.brokerMaximum, p.aliasesUp, p.aliasesDown = maxRemainingLength, maxRemainingLength, 10, 10
-	p.broker.socket = newSocket(ours)
-	p.clientSocket = newSocket(theirs)
+	p.broker.socket = wire.NewSocket(ours)
+	p.clientSocket = wire.NewSocket(theirs)
 	take := func(b []byte) error { p.written += len(b); return nil }
-	p.client.write, p.upstream.write = take, take
+	p.client.Write, p.upstream.Write = take, take
 	grant, err := r.options.Policy.Open(tb.Context(), p.principal(), nil)
 	if err != nil {
 		tb.Fatal(err)
@@ -73,12 +74,12 @@ func (p *path) step(up bool, packet frames.Packet) error {
 		if err := p.handleUp(packet); err != nil {
 			return err
 		}
-		return p.upstream.flush()
+		return p.upstream.Flush()
 	}
 	if err := p.handleDown(packet); err != nil {
 		return err
 	}
-	return p.client.flush()
+	return p.client.Flush()
 }
 
 func TestForwardingAPublishDoesNotAllocate(t *testing.T) {

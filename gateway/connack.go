@@ -37,10 +37,12 @@ var (
 func (s *session) begin(conn brokerConn, connect *frames.Connect, connack frames.Connack, stored *storedSubscriptions) error {
 	o := &s.server.options
 	_ = conn.socket.SetDeadline(time.Time{}) // before finish may set one
-	conn.socket.session, s.clientSocket.session = s, s
-	conn.socket.limitWrites(o.WriteTimeout)
+	keepWaiting := s.keepWaiting // one for both
+	conn.socket.OnAsk(keepWaiting)
+	s.clientSocket.OnAsk(keepWaiting)
+	conn.socket.LimitWrites(o.WriteTimeout)
 	c := conn.conn // alone: with all of conn a buffer would be kept that was in its inbox
-	s.upstream.write = func(p []byte) error { _, err := c.Write(p); return err }
+	s.upstream.Write = func(p []byte) error { _, err := c.Write(p); return err }
 	s.accepted = connack.Reason == frames.Success
 	s.endMu.Lock()
 	s.broker = conn
@@ -86,7 +88,7 @@ func (s *session) begin(conn brokerConn, connect *frames.Connect, connack frames
 	})
 	s.armExpiry(s.identity.Expiry)
 	// The client is not to wait for the answer until the broker reads what restore sends.
-	if err := s.client.flush(); err != nil {
+	if err := s.client.Flush(); err != nil {
 		return s.clientWriteError(err)
 	}
 	if s.resumed && stored != nil {
@@ -101,7 +103,7 @@ func (s *session) begin(conn brokerConn, connect *frames.Connect, connack frames
 	// A change between Open and here found no session that could be ended.
 	s.begun.Store(true)
 	s.policyChanged()
-	return s.client.flush()
+	return s.client.Flush()
 }
 
 // clientConnack is the properties of the broker's CONNACK as the client is to see them.
@@ -172,7 +174,7 @@ func (s *session) sendConnack(connack frames.Connack) error {
 			return errConnackTooLarge
 		}
 	}
-	return s.client.addBytes(packet)
+	return s.client.Add(packet)
 }
 
 var errConnackTooLarge = errors.New("CONNACK exceeds the client's Maximum Packet Size")

@@ -38,18 +38,18 @@ const brokerAliases = 256
 // pumpDown reads the broker until it ends the connection or the session ends. What has come goes to the
 // client in one WebSocket message when nothing more is ready.
 func (s *session) pumpDown() error {
-	s.broker.socket.idle = s.downWaits
+	s.broker.socket.Idle = s.downWaits
 	for {
 		if err := s.handleInbox(); err != nil {
 			return s.downEnded(err)
 		}
-		if err := s.client.settle(); err != nil { // the inbox may move
+		if err := s.client.TakeOver(); err != nil { // the inbox may move
 			return s.clientWriteError(err)
 		}
-		s.broker.socket.allowed = true
+		s.broker.socket.AllowPark(true)
 		err := s.broker.fill()
-		s.broker.socket.allowed = false
-		if err == errPark {
+		s.broker.socket.AllowPark(false)
+		if err == wire.ErrPark {
 			if err = s.park(wire.Down); err == errParked {
 				return err
 			}
@@ -63,10 +63,10 @@ func (s *session) pumpDown() error {
 // downWaits runs when all that the broker sent is read and judged, before the wait for more.
 func (s *session) downWaits() error {
 	s.down.counts.Flush(s.server.options.Metrics, wire.Down)
-	if err := s.client.flush(); err != nil {
+	if err := s.client.Flush(); err != nil {
 		return s.clientWriteError(err)
 	}
-	if err := s.upstream.flush(); err != nil {
+	if err := s.upstream.Flush(); err != nil {
 		return s.brokerWriteError(err)
 	}
 	return nil
@@ -89,7 +89,7 @@ func (s *session) brokerReadError(err error) error {
 // downEnded sends on what came before the end.
 func (s *session) downEnded(err error) error {
 	s.down.counts.Flush(s.server.options.Metrics, wire.Down)
-	_ = s.client.flush()
+	_ = s.client.Flush()
 	return err
 }
 
@@ -162,7 +162,7 @@ func (s *session) handleDown(p frames.Packet) error {
 }
 
 func (s *session) forwardDown(raw []byte) error {
-	if err := s.client.forward(raw); err != nil {
+	if err := s.client.Forward(raw); err != nil {
 		return s.clientWriteError(err)
 	}
 	return nil
@@ -213,7 +213,7 @@ func (s *session) publishDown(p frames.Packet) error {
 		}
 	}
 	s.told(&publish, alias)
-	if err := s.client.publish(&publish, s.version, size); err != nil {
+	if err := s.client.Publish(&publish, s.version, size); err != nil {
 		return s.clientWriteError(err)
 	}
 	return nil
@@ -281,7 +281,7 @@ func (s *session) completeDelivery(publish *frames.Publish) error {
 func (s *session) acknowledgeUpstream(t frames.Type, id uint16) error {
 	ack := frames.Ack{Type: t, PacketID: id}
 	var packet [8]byte
-	if err := s.upstream.addBytes(ack.Append(packet[:0], s.version)); err != nil {
+	if err := s.upstream.Add(ack.Append(packet[:0], s.version)); err != nil {
 		return s.brokerWriteError(err)
 	}
 	return nil
@@ -323,7 +323,7 @@ func (s *session) relayAck(p frames.Packet, ack frames.Ack, illegal error) error
 	if ack.Reason >= frames.UnspecifiedError && (ack.Type == frames.TypePuback || ack.Type == frames.TypePubrec) {
 		repaired.Reason = frames.UnspecifiedError
 	}
-	if err := s.client.addBytes(repaired.Append(nil, s.version)); err != nil {
+	if err := s.client.Add(repaired.Append(nil, s.version)); err != nil {
 		return s.clientWriteError(err)
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 
 	"topicgate/frames"
+	"topicgate/gateway/wire"
 )
 
 func TestADeliveryThatMayNotBeReadIsDroppedAndCompleted(t *testing.T) {
@@ -194,7 +195,7 @@ func TestOneReadOfTheBrokersIsOneMessageOfWholePackets(t *testing.T) {
 
 func TestPacketsOfAnySizeArriveWhole(t *testing.T) {
 	c := newRig(t, nil).connect(frames.V311, "alice")
-	for _, n := range []int{0, 100, 127, 128, 16_000, batchBytes - 20, batchBytes, 3 * batchBytes, 1 << 20} {
+	for _, n := range []int{0, 100, 127, 128, 16_000, wire.BatchBytes - 20, wire.BatchBytes, 3 * wire.BatchBytes, 1 << 20} {
 		payload := make([]byte, n)
 		for i := 0; i+4 <= n; i += 4 {
 			binary.BigEndian.PutUint32(payload[i:], uint32(i))

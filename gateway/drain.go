@@ -48,7 +48,7 @@ func (s *Server) Close() {
 	s.ended.Wait()
 	s.closing.Do(func() { close(s.closed) })
 	s.background.Wait()
-	s.lot.close()
+	s.lot.Close()
 	s.crew.close()
 	s.sleepers.close()
 	s.registry.Close()

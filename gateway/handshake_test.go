@@ -12,19 +12,15 @@ import (
 	"time"
 
 	"topicgate/frames"
+	"topicgate/gateway/wire"
 )
 
 // occupy takes all turns of handshakes, until the function that it returns is called.
 func (r *rig) occupy() (leave func()) {
-	free := r.server.handshakes.turns
-	for range cap(free) {
-		free <- struct{}{}
+	if err := r.server.handshakeTurns.Acquire(r.t.Context(), wire.HandshakeTurns()); err != nil {
+		r.t.Fatal(err)
 	}
-	return func() {
-		for range cap(free) {
-			<-free
-		}
-	}
+	return func() { r.server.handshakeTurns.Release(wire.HandshakeTurns()) }
 }
 
 func TestHandshakesWaitForTheirTurnAndSessionsDoNot(t *testing.T) {
@@ -58,8 +54,8 @@ func TestHandshakesWaitForTheirTurnAndSessionsDoNot(t *testing.T) {
 		c.fromGateway(frames.TypeConnect)
 		c.reply("20 02 00 00")
 		c.hears("20 02 00 00")
-		if held := len(r.server.handshakes.turns); held != 0 {
-			t.Errorf("%d turns are held when nobody connects; want 0", held)
+		if !r.server.handshakeTurns.TryAcquire(wire.HandshakeTurns()) {
+			t.Error("a turn is held when nobody connects")
 		}
 	})
 }
@@ -86,7 +82,7 @@ func TestTheWaitForATurnHasAnEnd(t *testing.T) {
 func TestSlowClientsHoldUpNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		for range cap(r.server.handshakes.turns) + 1 {
+		for range wire.HandshakeTurns() + 1 {
 			for _, said := range []string{"", "GET /mqtt HTTP/1.1\r\nHost:", "GET /nothing-here HTTP/1.1\r\nHost: gateway.test\r\n\r\n"} {
 				conn, err := r.listen.dial() // nobody reads the answer of the last
 				if err != nil {

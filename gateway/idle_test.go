@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"topicgate/frames"
+	"topicgate/gateway/wire"
 )
 
 // An idle session is made of these. A size beyond a size class of the allocator costs as much as the next one.
@@ -17,7 +18,7 @@ func TestWhatASessionIsMadeOfStaysSmall(t *testing.T) {
 		got, most uintptr
 	}{
 		{"session", unsafe.Sizeof(session{}), 1536},
-		{"socket", unsafe.Sizeof(socket{}), 288},
+		{"socket", unsafe.Sizeof(wire.Socket{}), 288},
 		{"subscription", unsafe.Sizeof(subscription{}), 144},
 		{"heldFilter", unsafe.Sizeof(heldFilter{}), 144},
 		{"parked", unsafe.Sizeof(parked{}), 16},
@@ -69,7 +70,7 @@ func (r *rig) parkAll(n int) {
 		defer r.server.mu.Unlock()
 		parked := 0
 		for s := range r.server.sessions {
-			if s.begun.Load() && s.clientSocket.parked.Load() && s.broker.socket.parked.Load() {
+			if s.begun.Load() && s.clientSocket.Parked() && s.broker.socket.Parked() {
 				parked++
 			}
 		}

@@ -86,7 +86,7 @@ func (s *session) tell(topic string, v any) error {
 	if len(packet) > s.clientMaximum {
 		return nil // [MQTT-3.1.2-25]
 	}
-	if err := s.client.addBytes(packet); err != nil {
+	if err := s.client.Add(packet); err != nil {
 		return s.clientWriteError(err)
 	}
 	return nil
@@ -127,7 +127,7 @@ func (s *session) tellExpiring(at time.Time) {
 	_ = s.tell(topicExpiring, struct {
 		Expires string `json:"expires"`
 	}{at.UTC().Format(time.RFC3339)})
-	_ = s.client.flush() // a failure shows itself to the pumps
+	_ = s.client.Flush() // a failure shows itself to the pumps
 }
 
 // publishLocal handles a PUBLISH to the gateway's own topics.
@@ -207,7 +207,7 @@ func (s *session) authUp(p frames.Packet) error {
 	answer := frames.Auth{Reason: frames.Success}
 	answer.Properties = answer.Properties.AppendBytes(frames.PropAuthenticationMethod, []byte(oauth2JWT))
 	if packet := answer.Append(nil, s.version); len(packet) <= s.clientMaximum { // [MQTT-3.1.2-24]
-		if err := s.client.addBytes(packet); err != nil {
+		if err := s.client.Add(packet); err != nil {
 			return s.clientWriteError(err)
 		}
 	}

@@ -1,11 +1,7 @@
 package gateway
 
 import (
-	"bufio"
 	"errors"
-	"net"
-	"net/http"
-	"sync/atomic"
 	"time"
 
 	"topicgate/gateway/wire"
@@ -19,16 +15,6 @@ import (
 
 // parkEvery is how often the server looks for pumps that have waited since it last looked.
 const parkEvery = 2 * time.Second
-
-// errPark is what a read returns that has been asked to give up its wait. Nothing is lost by it: crypto/tls
-// remembers no error that is Temporary, bufio none at all.
-var errPark net.Error = parkError{}
-
-type parkError struct{}
-
-func (parkError) Error() string   { return "the wait is given up" }
-func (parkError) Timeout() bool   { return false }
-func (parkError) Temporary() bool { return true }
 
 // errParked is what a pump returns that has been parked. Its goroutine must not touch the session any more.
 var errParked = errors.New("parked")
@@ -47,7 +33,7 @@ func (s *Server) parkIdle(stop <-chan struct{}) {
 	}
 }
 
-// askIdle asks the pumps to park that have waited since it was last called.
+// AskIdle asks the pumps to park that have waited since it was last called.
 func (s *Server) askIdle() {
 	s.mu.Lock()
 	sessions := make([]*session, 0, len(s.sessions))
@@ -69,12 +55,12 @@ func (s *session) askIdle() {
 	if s.endErr != nil {
 		return // whose deadline is to stay
 	}
-	s.clientSocket.askIdle()
-	s.broker.socket.askIdle()
+	s.clientSocket.AskIdle()
+	s.broker.socket.AskIdle()
 }
 
 // keepWaiting takes back the read deadline by which k was asked to park, but not that of finish.
-func (s *session) keepWaiting(k *socket) {
+func (s *session) keepWaiting(k *wire.Socket) {
 	s.endMu.Lock()
 	defer s.endMu.Unlock()
 	if s.endErr == nil {
@@ -95,7 +81,7 @@ func (s *session) park(d wire.Direction) error {
 	inbox.Release()
 	s.endMu.Lock()
 	defer s.endMu.Unlock()
-	if s.endErr != nil || !s.server.lot.put(k, parked{s, d}) {
+	if s.endErr != nil || !s.server.lot.Put(k, parked{s, d}) {
 		return nil
 	}
 	return errParked
@@ -103,62 +89,9 @@ func (s *session) park(d wire.Direction) error {
 
 // parked is a pump without a goroutine.
 type parked struct {
-	session   *session // nil: none
+	session   *session
 	direction wire.Direction
 }
 
-func (p parked) socket() *socket {
-	if p.direction == wire.Up {
-		return p.session.clientSocket
-	}
-	return p.session.broker.socket
-}
-
-// resting is what of a socket belongs to parking.
-type resting struct {
-	session *session      // whose askIdle asks; set before it can
-	waits   atomic.Uint32 // one more when a wait begins and when it ends; odd: the reader waits
-	asked   atomic.Bool   // the read deadline that has passed means errPark
-	parked  atomic.Bool
-
-	seen uint32 // waits at the last look; guarded by session.endMu
-}
-
-// askIdle has the read that waits return errPark, if it has waited since the last call and allows it.
-func (s *socket) askIdle() {
-	if s.raw == nil || s.parked.Load() {
-		return
-	}
-	waits := s.waits.Load()
-	if idle := waits == s.seen && waits%2 == 1; idle {
-		s.asked.Store(true)
-		_ = s.SetReadDeadline(time.Unix(1, 0))
-	}
-	s.seen = waits
-}
-
-// hijacker hands the upgrader a read buffer of our own, whose reader can wait for a message before gorilla
-// does: a read error that gorilla has seen stays.
-type hijacker struct {
-	http.ResponseWriter
-	reader *bufio.Reader
-}
-
-// wsReadBytes is the size of the buffer. The socket below reads whole chunks; this need only hold a
-// frame's header, and gorilla takes none that is smaller.
-const wsReadBytes = 288
-
-// Hijack implements http.Hijacker.
-func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	writer, ok := h.ResponseWriter.(http.Hijacker)
-	if !ok {
-		return nil, nil, http.ErrNotSupported
-	}
-	c, rw, err := writer.Hijack()
-	if err != nil || rw.Reader.Buffered() > 0 { // which the upgrader refuses
-		return c, rw, err
-	}
-	h.reader = bufio.NewReaderSize(c, wsReadBytes)
-	rw.Reader = h.reader
-	return c, rw, nil
-}
+// resume has a pump go on that was parked.
+func resume(p parked) { p.session.pump(p.direction) }

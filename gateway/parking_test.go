@@ -161,7 +161,7 @@ func TestAPumpInTheMiddleOfAMessageIsNotParked(t *testing.T) {
 	c.passes(up)
 	for range 100 {
 		c.server.askIdle()
-		if s.clientSocket.parked.Load() {
+		if s.clientSocket.Parked() {
 			t.Fatal("parked with a message that has not ended")
 		}
 		runtime.Gosched()

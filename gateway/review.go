@@ -181,7 +181,7 @@ func (s *session) review(wait func()) {
 	if len(all) > 0 {
 		_, err := s.send(all, nil, nil)
 		if err == nil {
-			if err = s.upstream.flush(); err != nil {
+			if err = s.upstream.Flush(); err != nil {
 				err = s.brokerWriteError(err)
 			}
 		}
@@ -193,7 +193,7 @@ func (s *session) review(wait func()) {
 	}
 	s.remember()
 	if len(changed) > 0 && s.tellAccess(changed) == nil {
-		_ = s.client.flush() // a failure shows itself to the pumps
+		_ = s.client.Flush() // a failure shows itself to the pumps
 	}
 }
 

@@ -12,8 +12,10 @@ import (
 	"sync/atomic"
 
 	"topicgate/gateway/registry"
+	"topicgate/gateway/wire"
 
 	"github.com/gorilla/websocket"
+	"golang.org/x/sync/semaphore"
 )
 
 // maxHeaderBytes bounds a request's header. A token in it may be as long as an MQTT password.
@@ -28,11 +30,11 @@ type Server struct {
 	brokers  *brokers
 	crew     *crew
 	sleepers *sleepers
-	lot      parkingLot
+	lot      *wire.Lot[parked]
 	registry *registry.Registry // nil without Redis
 
-	handshakes *handshakes
-	reviewers  reviewers
+	handshakeTurns *semaphore.Weighted
+	reviewers      reviewers
 
 	open     atomic.Int64 // upgraded connections, also those without a session yet
 	draining atomic.Bool  // no new sessions
@@ -64,8 +66,9 @@ func New(options Options) (*Server, error) {
 		clientID: template,
 		brokers:  newBrokers(o),
 		crew:     newCrew(),
+		lot:      wire.NewLot(resume),
 
-		handshakes: newHandshakes(o.ConnectTimeout),
+		handshakeTurns: semaphore.NewWeighted(wire.HandshakeTurns()),
 
 		sessions: map[*session]struct{}{},
 		clients:  map[clientKey]int{},
@@ -101,7 +104,7 @@ func (s *Server) refreshSleepers() {
 // Serve accepts connections of l until ctx ends, then closes l and returns; sessions go on until
 // Drain or Close.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	l = s.options.TrustedProxies.Listener(socketListener{l, s.handshakes})
+	l = s.options.TrustedProxies.Listener(wire.Listen(l, wire.NewHandshakes(s.handshakeTurns, s.options.ConnectTimeout)))
 	if s.options.TLS != nil {
 		l = tls.NewListener(l, s.options.TLS)
 	}

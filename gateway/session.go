@@ -9,7 +9,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
-	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -26,9 +25,6 @@ import (
 	"topicgate/policy"
 )
 
-// lingerTimeout is how long an ended session waits for its peers to read the last words and close.
-const lingerTimeout = 2 * time.Second
-
 // session is one WebSocket connection and its connection to a broker.
 //
 // Two goroutines serve it while it is awake: up reads the client, down reads the broker. Everything else that
@@ -44,7 +40,7 @@ type session struct {
 	since         time.Time
 	ws            *websocket.Conn
 	reader        *bufio.Reader // what ws reads from
-	clientSocket  *socket
+	clientSocket  *wire.Socket
 
 	// Immutable after establish, which ends before down starts.
 	version        frames.Version
@@ -69,8 +65,8 @@ type session struct {
 	identity   auth.Identity
 	expiry     *time.Timer
 
-	client   outbound // towards the client
-	upstream outbound // towards the broker
+	client   wire.Outbound // towards the client
+	upstream wire.Outbound // towards the broker
 
 	info atomic.Pointer[registry.SessionInfo] // once CONNECT was accepted
 
@@ -134,31 +130,14 @@ func (s *session) log(level slog.Level, message string, args ...any) {
 // adopt takes over the upgraded connection; false if it is of a kind that can't be served.
 func (s *session) adopt(ws *websocket.Conn, reader *bufio.Reader) bool {
 	s.ws, s.reader = ws, reader
-	s.clientSocket = socketBelow(ws.NetConn())
+	s.clientSocket = wire.Below(ws.NetConn())
 	if s.clientSocket == nil {
 		s.log(slog.LevelError, "no socket below the WebSocket")
 		return false
 	}
-	s.clientSocket.limitWrites(s.server.options.WriteTimeout)
-	s.client.write = func(p []byte) error { return ws.WriteMessage(websocket.BinaryMessage, p) }
+	s.clientSocket.LimitWrites(s.server.options.WriteTimeout)
+	s.client.Write = func(p []byte) error { return ws.WriteMessage(websocket.BinaryMessage, p) }
 	return true
-}
-
-// socketBelow finds the socket under the layers of TLS and PROXY protocol.
-func socketBelow(c net.Conn) *socket {
-	for c != nil {
-		switch layer := c.(type) {
-		case *socket:
-			return layer
-		case *tls.Conn:
-			c = layer.NetConn()
-		case interface{ Raw() net.Conn }:
-			c = layer.Raw()
-		default:
-			return nil
-		}
-	}
-	return nil
 }
 
 // serve takes the session from the upgrade to its pumps, which go on by themselves, each on a goroutine of its
@@ -166,7 +145,7 @@ func socketBelow(c net.Conn) *socket {
 func (s *session) serve() {
 	connect, err := s.readConnect()
 	if err == nil {
-		s.clientSocket.endHandshake()
+		s.clientSocket.EndHandshake()
 		err = s.establish(connect)
 	}
 	if err != nil {
@@ -245,11 +224,11 @@ func (s *session) finish(err error) {
 	}
 	now := time.Now()
 	_ = s.clientSocket.SetReadDeadline(now) // up returns
-	s.clientSocket.seal(now.Add(lingerTimeout))
-	s.server.lot.wake(s.clientSocket)
+	s.clientSocket.Seal(now.Add(wire.LingerTimeout))
+	s.server.lot.Wake(s.clientSocket)
 	if s.dialed {
 		s.broker.wake(now)
-		s.server.lot.wake(s.broker.socket)
+		s.server.lot.Wake(s.broker.socket)
 	}
 	s.ids.close()
 	s.subs.close()
@@ -295,9 +274,9 @@ func (s *session) leave(err error, established bool) {
 	if established && code != 0 && s.version == frames.V5 && end != EndClientLost {
 		last = frames.Disconnect{Reason: code}.Append(nil, frames.V5)
 	}
-	deadline := time.Now().Add(lingerTimeout)
-	s.clientSocket.seal(deadline) // anew: the broker may have taken its time
-	_ = s.client.close(last)
+	deadline := time.Now().Add(wire.LingerTimeout)
+	s.clientSocket.Seal(deadline) // anew: the broker may have taken its time
+	_ = s.client.Close(last)
 	_ = s.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(row.status, ""), deadline)
 	s.halfCloseClient()
 	if s.accepted {
@@ -325,7 +304,7 @@ func (s *session) leaveBroker(established bool) {
 	if quiet {
 		last = frames.Disconnect{}.Append(nil, s.version)
 	}
-	_ = s.upstream.close(last)
+	_ = s.upstream.Close(last)
 	s.broker.halfClose()
 }
 
@@ -341,7 +320,7 @@ func (s *session) halfCloseClient() {
 // client's unread, would reset the connection, and our last words might be lost: the CONNACK that
 // tells it not to come back, the close status.
 func (s *session) linger(deadline time.Time) {
-	s.clientSocket.idle = nil
+	s.clientSocket.Idle = nil
 	_ = s.clientSocket.SetReadDeadline(deadline)
 	var drop [512]byte
 	const most = 1 << 20 // of a client that won't stop talking

@@ -40,7 +40,7 @@ func (u *upState) count(p frames.Packet) {
 // pumpUp reads the client until there is nothing more to read. Packets are judged where they lie and
 // go to the broker when no further one is ready.
 func (s *session) pumpUp() error {
-	s.clientSocket.idle = s.upWaits
+	s.clientSocket.Idle = s.upWaits
 	for {
 		for {
 			p, ok, err := s.up.inbox.Next(s.version, s.up.maximum)
@@ -57,7 +57,7 @@ func (s *session) pumpUp() error {
 			}
 		}
 		err := s.receive()
-		if err == errPark {
+		if err == wire.ErrPark {
 			if err = s.park(wire.Up); err == errParked {
 				return err
 			}
@@ -70,7 +70,7 @@ func (s *session) pumpUp() error {
 
 // upEnded sends on what was judged before the end.
 func (s *session) upEnded(err error) error {
-	_ = s.upstream.flush()
+	_ = s.upstream.Flush()
 	s.up.counts.Flush(s.server.options.Metrics, wire.Up)
 	return err
 }
@@ -90,10 +90,10 @@ func (s *session) upWaits() error {
 // middle of a packet, whose bytes stay as they are.
 func (s *session) upIdle() error {
 	s.up.counts.Flush(s.server.options.Metrics, wire.Up)
-	if err := s.upstream.flush(); err != nil {
+	if err := s.upstream.Flush(); err != nil {
 		return s.brokerWriteError(err)
 	}
-	if err := s.client.flush(); err != nil {
+	if err := s.client.Flush(); err != nil {
 		return s.clientWriteError(err)
 	}
 	return nil
@@ -115,10 +115,10 @@ func (s *session) receive() error {
 		}
 		s.up.message = message
 	}
-	if err := s.upstream.settle(); err != nil { // the inbox may move
+	if err := s.upstream.TakeOver(); err != nil { // the inbox may move
 		return s.brokerWriteError(err)
 	}
-	n, err := s.up.message.Read(roomFor(&s.up.inbox))
+	n, err := s.up.message.Read(wire.RoomFor(&s.up.inbox))
 	s.up.inbox.Filled(n)
 	if err == io.EOF {
 		s.up.message = nil
@@ -129,9 +129,9 @@ func (s *session) receive() error {
 
 // awaitMessage waits where the wait can be given up: before gorilla reads, which remembers errors.
 func (s *session) awaitMessage() error {
-	s.clientSocket.allowed = true
+	s.clientSocket.AllowPark(true)
 	_, err := s.reader.Peek(1)
-	s.clientSocket.allowed = false
+	s.clientSocket.AllowPark(false)
 	return err
 }
 
@@ -170,7 +170,7 @@ func (s *session) malformedUp(err error) error {
 }
 
 func (s *session) forwardUp(raw []byte) error {
-	if err := s.upstream.forward(raw); err != nil {
+	if err := s.upstream.Forward(raw); err != nil {
 		return s.brokerWriteError(err)
 	}
 	return nil
@@ -232,7 +232,7 @@ func (s *session) publishUp(p frames.Packet) error {
 	}
 	s.up.properties = s.stampProperties(s.up.properties[:0], publish.Properties)
 	publish.Properties = s.up.properties
-	if err := s.upstream.publish(&publish, s.version, size); err != nil {
+	if err := s.upstream.Publish(&publish, s.version, size); err != nil {
 		return s.brokerWriteError(err)
 	}
 	return nil
@@ -295,7 +295,7 @@ func (s *session) pubrelUp(p frames.Packet) error {
 func (s *session) acknowledge(t frames.Type, id uint16, reason frames.ReasonCode) error {
 	ack := frames.Ack{Type: t, PacketID: id, Reason: reason}
 	var packet [8]byte
-	if err := s.client.addBytes(ack.Append(packet[:0], s.version)); err != nil {
+	if err := s.client.Add(ack.Append(packet[:0], s.version)); err != nil {
 		return s.clientWriteError(err)
 	}
 	return s.keepBrokerAwake()
@@ -305,10 +305,10 @@ func (s *session) acknowledge(t frames.Type, id uint16, reason frames.ReasonCode
 // Keep Alive although the client has not been silent: what the gateway answers itself never
 // reaches the broker, which would end the session.
 func (s *session) keepBrokerAwake() error {
-	if s.keepAlive == 0 || time.Since(s.broker.socket.lastWrite()) < s.keepAlive/2 {
+	if s.keepAlive == 0 || time.Since(s.broker.socket.LastWrite()) < s.keepAlive/2 {
 		return nil
 	}
-	if err := s.upstream.addBytes(frames.AppendPingreq(nil)); err != nil {
+	if err := s.upstream.Add(frames.AppendPingreq(nil)); err != nil {
 		return s.brokerWriteError(err)
 	}
 	return nil

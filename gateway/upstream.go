@@ -16,9 +16,11 @@ import (
 	"time"
 
 	"github.com/pires/go-proxyproto"
+	"golang.org/x/sync/semaphore"
 
 	"topicgate/frames"
 	"topicgate/gateway/metrics"
+	"topicgate/gateway/wire"
 )
 
 const (
@@ -60,10 +62,10 @@ type broker struct {
 	network   string // "tcp" or "unix"
 	address   string
 	tls       bool
-	host      string       // for the certificate
-	downUntil atomic.Int64 // Unix time in ns
-	turns     turns        // brokerTurns
-	early     turns        // earlyTurns, each of which has one of turns too
+	host      string              // for the certificate
+	downUntil atomic.Int64        // Unix time in ns
+	turns     *semaphore.Weighted // brokerTurns
+	early     *semaphore.Weighted // earlyTurns, each of which has one of turns too
 }
 
 func newBrokers(o Options) *brokers {
@@ -75,7 +77,7 @@ func newBrokers(o Options) *brokers {
 }
 
 func newBroker(u *url.URL) *broker {
-	b := &broker{network: "tcp", turns: newTurns(brokerTurns), early: newTurns(earlyTurns)}
+	b := &broker{network: "tcp", turns: semaphore.NewWeighted(brokerTurns), early: semaphore.NewWeighted(earlyTurns)}
 	if u.Scheme == "unix" {
 		b.network, b.address = "unix", u.Path
 		return b
@@ -123,7 +125,7 @@ func compareBool(x, y bool) int {
 type brokerConn struct {
 	address string
 	conn    net.Conn // the socket, or TLS over it
-	socket  *socket
+	socket  *wire.Socket
 	inbox   frames.Buffer
 }
 
@@ -146,11 +148,11 @@ type dialed struct {
 func (b *brokers) startDial(ctx context.Context, upstreamID string, client netip.AddrPort, local net.Addr) *dialing {
 	d := &dialing{brokers: b, order: b.order(upstreamID), client: client, local: local}
 	first := d.order[0]
-	if !first.early.try() {
+	if !first.early.TryAcquire(1) {
 		return d
 	}
-	if !first.turns.try() {
-		first.early.give()
+	if !first.turns.TryAcquire(1) {
+		first.early.Release(1)
 		return d
 	}
 	early := d.open(ctx, first, len(d.order))
@@ -163,14 +165,14 @@ func (d *dialing) abandon() {
 	if d.first != nil {
 		d.first.conn.close()
 		d.endEarly()
-		d.order[0].turns.give()
+		d.order[0].turns.Release(1)
 	}
 }
 
 // endEarly makes of the first connection one like the others.
 func (d *dialing) endEarly() {
 	d.first = nil
-	d.order[0].early.give()
+	d.order[0].early.Release(1)
 }
 
 // open connects to one broker: TCP, the PROXY protocol header, TLS. left is how many brokers share
@@ -190,7 +192,7 @@ func (d *dialing) open(ctx context.Context, b *broker, left int) dialed {
 			return dialed{err: fmt.Errorf("write PROXY header: %w", err)}
 		}
 	}
-	bc := brokerConn{address: b.address, socket: newSocket(conn)}
+	bc := brokerConn{address: b.address, socket: wire.NewSocket(conn)}
 	bc.conn = bc.socket
 	if b.tls {
 		config := &tls.Config{}
@@ -264,7 +266,7 @@ func (d *dialing) attempt(ctx context.Context, b *broker, left int, connect []by
 		d.endEarly()
 	} else {
 		waiting, cancel := share(ctx, left)
-		err := b.turns.take(waiting)
+		err := b.turns.Acquire(waiting, 1)
 		cancel()
 		if err != nil {
 			d.brokers.metrics.BrokerTried(upstreamTimeout) // of ours: it does not rest for that
@@ -272,7 +274,7 @@ func (d *dialing) attempt(ctx context.Context, b *broker, left int, connect []by
 		}
 		made = d.open(ctx, b, left)
 	}
-	defer b.turns.give()
+	defer b.turns.Release(1)
 	if made.err != nil {
 		d.failed(b, upstreamUnreachable, made.err)
 		return brokerConn{}, frames.Connack{}, made.err
@@ -357,15 +359,15 @@ func parseConnack(p frames.Packet, v frames.Version) (frames.Connack, error) {
 // fill reads once from the broker into the inbox.
 func (c *brokerConn) fill() error {
 	if c.conn == net.Conn(c.socket) {
-		return c.socket.fill(&c.inbox)
+		return c.socket.Fill(&c.inbox)
 	}
-	return fillFrom(c.conn, &c.inbox)
+	return wire.FillFrom(c.conn, &c.inbox)
 }
 
 // wake ends a read that waits, and soon a write.
 func (c *brokerConn) wake(now time.Time) {
 	_ = c.socket.SetReadDeadline(now)
-	c.socket.seal(now.Add(lingerTimeout))
+	c.socket.Seal(now.Add(wire.LingerTimeout))
 }
 
 // halfClose sends the end of our stream; the broker reads what came before it. (Closing at once, with
@@ -385,7 +387,7 @@ func (c *brokerConn) drain(deadline time.Time) {
 	if c.conn == nil {
 		return
 	}
-	c.socket.idle = nil
+	c.socket.Idle = nil
 	_ = c.socket.SetReadDeadline(deadline)
 	for {
 		c.inbox.Skip(c.inbox.Len())

@@ -1,26 +1,30 @@
-package gateway
+package wire
 
 import (
+	"errors"
 	"sync"
 
 	"topicgate/frames"
 )
 
-// batchBytes is how much is put together for one write at most. A packet that is longer is written
+// BatchBytes is how much is put together for one write at most. A packet that is longer is written
 // by itself.
-const batchBytes = 32 << 10
+const BatchBytes = 32 << 10
 
-var batchPool = sync.Pool{New: func() any { b := make([]byte, 0, batchBytes); return &b }}
+var batchPool = sync.Pool{New: func() any { b := make([]byte, 0, BatchBytes); return &b }}
 
-// outbound collects whole Control Packets for one peer and writes many of them at once. Any
+// errClosed is returned to who writes after the farewell: there was an end before, for another reason.
+var errClosed = errors.New("nothing is written after the farewell")
+
+// Outbound collects whole Control Packets for one peer and writes many of them at once. Any
 // goroutine of the session may add packets; their order is the order of the calls. A write blocks
 // while the peer does not read, until the write timeout, and everybody who adds waits with it:
 // that is the back-pressure.
 //
 // A packet that is forwarded unchanged is not copied until another one follows it or the reader, by
-// settle, announces that its buffer moves: run is a view of it. So one that is alone, or long, never is.
-type outbound struct {
-	write func([]byte) error // one write of whole packets to the peer
+// TakeOver, announces that its buffer moves: run is a view of it. So one that is alone, or long, never is.
+type Outbound struct {
+	Write func([]byte) error // one write of whole packets to the peer
 
 	mu     sync.Mutex
 	run    []byte  // a forwarded packet in the reader's buffer; after those in batch
@@ -29,12 +33,12 @@ type outbound struct {
 	closed bool    // no more packets: the farewell has been said
 }
 
-// forward adds raw, a whole packet that stays valid until settle or flush.
-func (o *outbound) forward(raw []byte) error {
+// Forward adds raw, a whole packet that stays valid until TakeOver or flush.
+func (o *Outbound) Forward(raw []byte) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.run) > 0 {
-		if err := o.settleLocked(); err != nil {
+		if err := o.takeOverLocked(); err != nil {
 			return err
 		}
 	}
@@ -42,14 +46,14 @@ func (o *outbound) forward(raw []byte) error {
 	return nil
 }
 
-// settle takes over what is still a view of the reader's buffer.
-func (o *outbound) settle() error {
+// TakeOver copies what is still a view of the reader's buffer.
+func (o *Outbound) TakeOver() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.settleLocked()
+	return o.takeOverLocked()
 }
 
-func (o *outbound) settleLocked() error {
+func (o *Outbound) takeOverLocked() error {
 	if len(o.run) == 0 {
 		return o.err
 	}
@@ -62,22 +66,22 @@ func (o *outbound) settleLocked() error {
 }
 
 // room reports whether n more bytes fit into the batch, and sees to it that there is one.
-func (o *outbound) room(n int) bool {
-	if n > batchBytes {
+func (o *Outbound) room(n int) bool {
+	if n > BatchBytes {
 		return false
 	}
 	if o.batch == nil {
 		o.batch = batchPool.Get().(*[]byte)
 	}
-	return len(*o.batch)+n <= batchBytes
+	return len(*o.batch)+n <= BatchBytes
 }
 
-// add encodes one packet to the end of the batch. encode appends it to dst, which has room for
+// encode adds one packet to the end of the batch. appendTo appends it to dst, which has room for
 // size bytes; it must not keep dst.
-func (o *outbound) add(size int, encode func(dst []byte) []byte) error {
+func (o *Outbound) encode(size int, appendTo func(dst []byte) []byte) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if err := o.settleLocked(); err != nil {
+	if err := o.takeOverLocked(); err != nil {
 		return err
 	}
 	if o.closed {
@@ -88,36 +92,36 @@ func (o *outbound) add(size int, encode func(dst []byte) []byte) error {
 			return err
 		}
 		if !o.room(size) { // longer than a batch
-			return o.writeLocked(encode(make([]byte, 0, size)))
+			return o.writeLocked(appendTo(make([]byte, 0, size)))
 		}
 	}
-	*o.batch = encode(*o.batch)
+	*o.batch = appendTo(*o.batch)
 	return nil
 }
 
-// addBytes adds a copy of whole packets.
-func (o *outbound) addBytes(raw []byte) error {
-	return o.add(len(raw), func(dst []byte) []byte { return append(dst, raw...) })
+// Add adds a copy of whole packets.
+func (o *Outbound) Add(raw []byte) error {
+	return o.encode(len(raw), func(dst []byte) []byte { return append(dst, raw...) })
 }
 
-// publish adds p encoded for version v; it does not allocate.
-func (o *outbound) publish(p *frames.Publish, v frames.Version, size int) error {
-	return o.add(size, func(dst []byte) []byte { return p.Append(dst, v) })
+// Publish adds p encoded for version v; it does not allocate.
+func (o *Outbound) Publish(p *frames.Publish, v frames.Version, size int) error {
+	return o.encode(size, func(dst []byte) []byte { return p.Append(dst, v) })
 }
 
-// flush writes all that was added.
-func (o *outbound) flush() error {
+// Flush writes all that was added.
+func (o *Outbound) Flush() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.flushLocked()
 }
 
-func (o *outbound) flushLocked() error {
+func (o *Outbound) flushLocked() error {
 	if o.batch != nil {
 		batch := o.batch
 		o.batch = nil
 		err := o.err
-		if len(o.run) > 0 && len(*batch)+len(o.run) <= batchBytes {
+		if len(o.run) > 0 && len(*batch)+len(o.run) <= BatchBytes {
 			*batch = append(*batch, o.run...)
 			o.run = nil
 		}
@@ -139,19 +143,19 @@ func (o *outbound) flushLocked() error {
 	return o.err
 }
 
-func (o *outbound) writeLocked(p []byte) error {
+func (o *Outbound) writeLocked(p []byte) error {
 	if o.err != nil {
 		return o.err
 	}
 	if o.closed {
 		return errClosed
 	}
-	o.err = o.write(p)
+	o.err = o.Write(p)
 	return o.err
 }
 
-// close writes what was added and lets nothing follow but last, if any.
-func (o *outbound) close(last []byte) error {
+// Close writes what was added and lets nothing follow but last, if any.
+func (o *Outbound) Close(last []byte) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closed {

@@ -1,12 +1,14 @@
-package gateway
+package wire
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"os"
 	"sync"
 	"syscall"
+	"time"
 
 	"topicgate/frames"
 )
@@ -21,18 +23,21 @@ const ordinaryEvery = 8
 
 var chunkPool = sync.Pool{New: func() any { return new([chunkBytes]byte) }}
 
-// socket is a TCP or Unix connection that tells its reader when nothing more is ready to read, and that
+// LingerTimeout is how long who has ended waits for its peers to read the last words and close.
+const LingerTimeout = 2 * time.Second
+
+// Socket is a TCP or Unix connection that tells its reader when nothing more is ready to read, and that
 // holds no read buffer while it waits. It lies below TLS and WebSocket, so the moment is known
 // exactly, whatever those have buffered.
 //
 // One goroutine reads and, besides Close and the deadlines, any number write.
-type socket struct {
+type Socket struct {
 	net.Conn
 	raw syscall.RawConn // nil: not a socket of the operating system (tests), read plainly
 
 	// idle is called by Read before it waits: everything that came is consumed, so what was put
 	// off is due now. Its error ends the read. Set by the reading goroutine.
-	idle func() error
+	Idle func() error
 
 	// Owned by the reading goroutine.
 	chunk   *[chunkBytes]byte // nil while nothing is buffered
@@ -43,7 +48,7 @@ type socket struct {
 	n       int
 	err     error
 	waited  bool
-	allowed bool                  // the read that is under way may return errPark
+	allowed bool                  // the read that is under way may return ErrPark
 	streak  uint32                // reads since the last wait
 	tryFn   func(fd uintptr) bool // s.try; kept so that a read does not allocate
 
@@ -53,8 +58,8 @@ type socket struct {
 	handshake *handshake // of a client that is no session yet; then nil
 }
 
-func newSocket(c net.Conn) *socket {
-	s := &socket{Conn: c}
+func NewSocket(c net.Conn) *Socket {
+	s := &Socket{Conn: c}
 	s.tryFn, s.writing.tryFn = s.try, s.writing.try
 	if sc, ok := c.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
@@ -65,7 +70,7 @@ func newSocket(c net.Conn) *socket {
 }
 
 // Read reads what is there, first from what an earlier system call brought.
-func (s *socket) Read(p []byte) (int, error) {
+func (s *Socket) Read(p []byte) (int, error) {
 	if s.begin < s.end {
 		return s.take(p), nil
 	}
@@ -79,10 +84,10 @@ func (s *socket) Read(p []byte) (int, error) {
 }
 
 // receive reads what is there, when nothing is left of an earlier system call.
-func (s *socket) receive(p []byte) (int, error) {
+func (s *Socket) receive(p []byte) (int, error) {
 	if s.raw == nil {
-		if s.idle != nil {
-			if err := s.idle(); err != nil {
+		if s.Idle != nil {
+			if err := s.Idle(); err != nil {
 				return 0, err
 			}
 		}
@@ -108,10 +113,10 @@ func (s *socket) receive(p []byte) (int, error) {
 // fillBytes is the least room that fill reads into. A buffer that is empty gets a whole chunk's.
 const fillBytes = 4 << 10
 
-// fill reads once into b, which holds no storage while fill waits if it is empty.
-func (s *socket) fill(b *frames.Buffer) error {
+// Fill reads once into b, which holds no storage while fill waits if it is empty.
+func (s *Socket) Fill(b *frames.Buffer) error {
 	if s.raw == nil || s.begin < s.end {
-		return fillFrom(s, b)
+		return FillFrom(s, b)
 	}
 	s.into = b
 	err := s.await()
@@ -122,9 +127,9 @@ func (s *socket) fill(b *frames.Buffer) error {
 	return err
 }
 
-// fillFrom reads once from r into b.
-func fillFrom(r io.Reader, b *frames.Buffer) error {
-	n, err := r.Read(roomFor(b))
+// FillFrom reads once from r into b.
+func FillFrom(r io.Reader, b *frames.Buffer) error {
+	n, err := r.Read(RoomFor(b))
 	b.Filled(n)
 	if n > 0 {
 		return nil
@@ -132,7 +137,7 @@ func fillFrom(r io.Reader, b *frames.Buffer) error {
 	return err
 }
 
-func roomFor(b *frames.Buffer) []byte {
+func RoomFor(b *frames.Buffer) []byte {
 	if b.Len() == 0 {
 		return b.Space(chunkBytes)
 	}
@@ -140,7 +145,7 @@ func roomFor(b *frames.Buffer) []byte {
 }
 
 // take copies from the chunk and gives it back when it is used up.
-func (s *socket) take(p []byte) int {
+func (s *Socket) take(p []byte) int {
 	n := copy(p, s.chunk[s.begin:s.end])
 	if s.begin += int32(n); s.begin == s.end {
 		s.dropChunk()
@@ -148,7 +153,7 @@ func (s *socket) take(p []byte) int {
 	return n
 }
 
-func (s *socket) dropChunk() {
+func (s *Socket) dropChunk() {
 	if s.chunk != nil {
 		chunkPool.Put(s.chunk)
 		s.chunk, s.begin, s.end = nil, 0, 0
@@ -156,7 +161,7 @@ func (s *socket) dropChunk() {
 }
 
 // await reads once, waiting for bytes if there are none yet. io.EOF at the end.
-func (s *socket) await() error {
+func (s *Socket) await() error {
 	for {
 		s.n, s.err, s.waited = 0, nil, false
 		err := s.raw.Read(s.tryFn)
@@ -170,9 +175,9 @@ func (s *socket) await() error {
 		if !errors.Is(err, os.ErrDeadlineExceeded) || !s.asked.CompareAndSwap(true, false) {
 			return err // closed, or the deadline has passed
 		}
-		s.session.keepWaiting(s)
+		s.keepWaiting(s)
 		if s.allowed {
-			return errPark
+			return ErrPark
 		}
 	}
 	if s.err == nil && s.n == 0 {
@@ -185,11 +190,11 @@ func (s *socket) await() error {
 }
 
 // try is called by the runtime's poller; false: wait until the socket is readable, and try again.
-func (s *socket) try(fd uintptr) bool {
+func (s *Socket) try(fd uintptr) bool {
 	p := s.dst
 	switch {
 	case s.into != nil:
-		p = roomFor(s.into)
+		p = RoomFor(s.into)
 	case p == nil:
 		if s.chunk == nil {
 			s.chunk = chunkPool.Get().(*[chunkBytes]byte)
@@ -217,8 +222,8 @@ func (s *socket) try(fd uintptr) bool {
 			if !s.waited {
 				s.waited = true
 				s.waits.Add(1)
-				if s.idle != nil {
-					if s.err = s.idle(); s.err != nil {
+				if s.Idle != nil {
+					if s.err = s.Idle(); s.err != nil {
 						return true
 					}
 				}
@@ -234,20 +239,22 @@ func (s *socket) try(fd uintptr) bool {
 	}
 }
 
-func (s *socket) opError(op string, err error) error {
+func (s *Socket) opError(op string, err error) error {
 	return &net.OpError{Op: op, Net: s.LocalAddr().Network(), Source: s.LocalAddr(), Addr: s.RemoteAddr(), Err: os.NewSyscallError(op, err)}
 }
 
 // Close gives back what the connection holds of others.
-func (s *socket) Close() error {
+func (s *Socket) Close() error {
 	s.handshake.pause()
 	return s.Conn.Close()
 }
 
-// socketListener makes a socket of each accepted connection, which takes its turn among the handshakes.
+// Listen makes a socket of each connection that l accepts, which takes its turn among the handshakes.
+func Listen(l net.Listener, h *Handshakes) net.Listener { return socketListener{l, h} }
+
 type socketListener struct {
 	net.Listener
-	handshakes *handshakes
+	handshakes *Handshakes
 }
 
 func (l socketListener) Accept() (net.Conn, error) {
@@ -255,7 +262,24 @@ func (l socketListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := newSocket(c)
+	s := NewSocket(c)
 	s.handshake = l.handshakes.begin()
 	return s, nil
+}
+
+// Below finds the socket under the layers of TLS and PROXY protocol.
+func Below(c net.Conn) *Socket {
+	for c != nil {
+		switch layer := c.(type) {
+		case *Socket:
+			return layer
+		case *tls.Conn:
+			c = layer.NetConn()
+		case interface{ Raw() net.Conn }:
+			c = layer.Raw()
+		default:
+			return nil
+		}
+	}
+	return nil
 }

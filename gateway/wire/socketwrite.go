@@ -1,4 +1,4 @@
-package gateway
+package wire
 
 import (
 	"io"
@@ -28,7 +28,7 @@ type writing struct {
 }
 
 // Write writes all of p under the write timeout. Any number of goroutines may call it.
-func (s *socket) Write(p []byte) (int, error) {
+func (s *Socket) Write(p []byte) (int, error) {
 	s.handshake.pause()
 	s.extend()
 	if s.raw == nil || len(p) == 0 {
@@ -67,9 +67,9 @@ func (w *writing) try(fd uintptr) bool {
 	return true
 }
 
-// limitWrites bounds every later write by d. From then on SetWriteDeadline is the socket's own
+// LimitWrites bounds every later write by d. From then on SetWriteDeadline is the socket's own
 // affair: TLS and WebSocket above it set none.
-func (s *socket) limitWrites(d time.Duration) {
+func (s *Socket) LimitWrites(d time.Duration) {
 	s.writing.mu.Lock()
 	s.writing.timeout = d
 	s.writing.mu.Unlock()
@@ -77,7 +77,7 @@ func (s *socket) limitWrites(d time.Duration) {
 
 // extend moves the write deadline when a good part of it has passed. (Each move costs more than the
 // clock does.)
-func (s *socket) extend() {
+func (s *Socket) extend() {
 	w := &s.writing
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -92,24 +92,24 @@ func (s *socket) extend() {
 	}
 }
 
-// lastWrite is when the last write began.
-func (s *socket) lastWrite() time.Time {
+// LastWrite is when the last write began.
+func (s *Socket) LastWrite() time.Time {
 	s.writing.mu.Lock()
 	defer s.writing.mu.Unlock()
 	return s.writing.began
 }
 
-// seal makes t the write deadline, also for a write that is under way; writes move it no more.
-func (s *socket) seal(t time.Time) {
+// Seal makes t the write deadline, also for a write that is under way; writes move it no more.
+func (s *Socket) Seal(t time.Time) {
 	s.writing.mu.Lock()
 	defer s.writing.mu.Unlock()
 	s.writing.sealed = true
 	_ = s.Conn.SetWriteDeadline(t)
 }
 
-// SetWriteDeadline does nothing once limitWrites was called: the layers above set and clear
+// SetWriteDeadline does nothing once LimitWrites was called: the layers above set and clear
 // deadlines for each frame.
-func (s *socket) SetWriteDeadline(t time.Time) error {
+func (s *Socket) SetWriteDeadline(t time.Time) error {
 	s.writing.mu.Lock()
 	own := s.writing.timeout != 0
 	s.writing.mu.Unlock()
@@ -120,7 +120,7 @@ func (s *socket) SetWriteDeadline(t time.Time) error {
 }
 
 // SetDeadline sets both, as far as SetWriteDeadline does.
-func (s *socket) SetDeadline(t time.Time) error {
+func (s *Socket) SetDeadline(t time.Time) error {
 	if err := s.Conn.SetReadDeadline(t); err != nil {
 		return err
 	}
@@ -128,7 +128,7 @@ func (s *socket) SetDeadline(t time.Time) error {
 }
 
 // CloseWrite sends the end of the stream and leaves the other direction open.
-func (s *socket) CloseWrite() error {
+func (s *Socket) CloseWrite() error {
 	if c, ok := s.Conn.(interface{ CloseWrite() error }); ok {
 		return c.CloseWrite()
 	}

@@ -1,4 +1,4 @@
-package gateway
+package wire
 
 import (
 	"os"
@@ -6,22 +6,33 @@ import (
 	"syscall"
 )
 
-// parkingLot waits for the sockets of all parked pumps, by an epoll(7) descriptor of its own, and has their pumps
-// go on. A pump is woken up once; it comes back by another put.
-type parkingLot struct {
+// Lot waits for the sockets of all readers that have given up their wait, by an epoll(7) descriptor of its own, and
+// has them go on. P is what a reader is known by. Each is woken up once; it comes back by another put.
+type Lot[P any] struct {
+	resume func(P)
+
 	mu      sync.Mutex
 	epoll   int
 	file    *os.File // epoll's owner, by which one goroutine waits for it; nil before the first put
 	closed  bool
-	places  []parked // by descriptor of the socket
+	places  []place[P] // by descriptor of the socket
 	waiting sync.WaitGroup
 }
+
+type place[P any] struct {
+	socket *Socket // nil: free
+	who    P
+}
+
+// NewLot makes a lot that calls resume, on a goroutine of its own, for each that is to go on.
+func NewLot[P any](resume func(P)) *Lot[P] { return &Lot[P]{resume: resume} }
 
 // lotEvents is how many events are fetched at once.
 const lotEvents = 128
 
-// put parks p until k is readable; false: that could not be done.
-func (l *parkingLot) put(k *socket, p parked) bool {
+// Put parks p until k is readable, or woken; false: that could not be done. When it returns true, p may be going on
+// already.
+func (l *Lot[P]) Put(k *Socket, p P) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed || l.file == nil && !l.open() {
@@ -34,9 +45,9 @@ func (l *parkingLot) put(k *socket, p parked) bool {
 			return
 		}
 		for int(fd) >= len(l.places) {
-			l.places = append(l.places, parked{})
+			l.places = append(l.places, place[P]{})
 		}
-		l.places[fd] = p
+		l.places[fd] = place[P]{k, p}
 		k.parked.Store(true)
 		done = true
 	})
@@ -44,7 +55,7 @@ func (l *parkingLot) put(k *socket, p parked) bool {
 }
 
 // open starts the goroutine that waits. mu is held.
-func (l *parkingLot) open() bool {
+func (l *Lot[P]) open() bool {
 	epoll, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {
 		return false
@@ -61,8 +72,8 @@ func (l *parkingLot) open() bool {
 	return true
 }
 
-// wait wakes up pumps until the lot is closed.
-func (l *parkingLot) wait(raw syscall.RawConn) {
+// wait wakes them up until the lot is closed.
+func (l *Lot[P]) wait(raw syscall.RawConn) {
 	events := make([]syscall.EpollEvent, lotEvents)
 	for {
 		n := 0
@@ -85,20 +96,20 @@ func (l *parkingLot) wait(raw syscall.RawConn) {
 	}
 }
 
-// take has the pump that is parked at fd go on, if there is one. mu is held.
-func (l *parkingLot) take(fd int) {
-	if fd >= len(l.places) || l.places[fd].session == nil {
+// take has who is parked at fd go on, if there is one. mu is held.
+func (l *Lot[P]) take(fd int) {
+	if fd >= len(l.places) || l.places[fd].socket == nil {
 		return
 	}
 	p := l.places[fd]
-	l.places[fd] = parked{}
-	_ = syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_DEL, fd, nil) // the socket is open: only its pump ends it
-	p.socket().parked.Store(false)
-	go p.session.pump(p.direction)
+	l.places[fd] = place[P]{}
+	_ = syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_DEL, fd, nil) // the socket is open: only its reader ends it
+	p.socket.parked.Store(false)
+	go l.resume(p.who)
 }
 
-// wake has the pump go on that is parked at k, if it is.
-func (l *parkingLot) wake(k *socket) {
+// Wake has who is parked at k go on, if it is.
+func (l *Lot[P]) Wake(k *Socket) {
 	if !k.parked.Load() {
 		return
 	}
@@ -107,8 +118,8 @@ func (l *parkingLot) wake(k *socket) {
 	_ = k.raw.Control(func(fd uintptr) { l.take(int(fd)) })
 }
 
-// close lets nobody park any more. Nobody is parked when it is called.
-func (l *parkingLot) close() {
+// Close lets nobody park any more. Nobody is parked when it is called.
+func (l *Lot[P]) Close() {
 	l.mu.Lock()
 	l.closed = true
 	file := l.file
