@@ -24,7 +24,7 @@ func newPath(tb testing.TB, v frames.Version) *path {
 	p := &path{session: &session{server: r, version: v, clientID: "c1", done: make(chan struct{})}}
 	p.identity.Username = "alice"
 	p.clientMaximum, p.brokerMaximum, p.aliasesUp, p.aliasesDown = maxRemainingLength, maxRemainingLength, 10, 10
-	p.broker.socket = wire.NewSocket(ours)
+	p.broker.Socket = wire.NewSocket(ours)
 	p.clientSocket = wire.NewSocket(theirs)
 	take := func(b []byte) error { p.written += len(b); return nil }
 	p.client.Write, p.upstream.Write = take, take

@@ -12,6 +12,7 @@ import (
 	"topicgate/frames"
 	"topicgate/gateway/audit"
 	"topicgate/gateway/registry"
+	"topicgate/gateway/upstream"
 )
 
 // refusal is a CONNACK that ends the session before it began.
@@ -34,14 +35,14 @@ var (
 )
 
 // begin keeps the broker's connection and passes its CONNACK on.
-func (s *session) begin(conn brokerConn, connect *frames.Connect, connack frames.Connack, stored *storedSubscriptions) error {
+func (s *session) begin(conn upstream.Conn, connect *frames.Connect, connack frames.Connack, stored *storedSubscriptions) error {
 	o := &s.server.options
-	_ = conn.socket.SetDeadline(time.Time{}) // before finish may set one
-	keepWaiting := s.keepWaiting // one for both
-	conn.socket.OnAsk(keepWaiting)
+	_ = conn.Socket.SetDeadline(time.Time{}) // before finish may set one
+	keepWaiting := s.keepWaiting             // one for both
+	conn.Socket.OnAsk(keepWaiting)
 	s.clientSocket.OnAsk(keepWaiting)
-	conn.socket.LimitWrites(o.WriteTimeout)
-	c := conn.conn // alone: with all of conn a buffer would be kept that was in its inbox
+	conn.Socket.LimitWrites(o.WriteTimeout)
+	c := conn.Stream // alone: with all of conn a buffer would be kept that was in its inbox
 	s.upstream.Write = func(p []byte) error { _, err := c.Write(p); return err }
 	s.accepted = connack.Reason == frames.Success
 	s.endMu.Lock()
@@ -70,7 +71,7 @@ func (s *session) begin(conn brokerConn, connect *frames.Connect, connack frames
 		return ended(EndBrokerRefused, fmt.Errorf("CONNACK %s", describeConnack(connack.Reason, s.version)))
 	}
 	s.resumed = connack.SessionPresent
-	s.log(slog.LevelDebug, "accepted", "broker", conn.address, "session_present", connack.SessionPresent)
+	s.log(slog.LevelDebug, "accepted", "broker", conn.Address, "session_present", connack.SessionPresent)
 	if o.PublishRate > 0 {
 		burst := o.PublishBurst
 		if burst == 0 {
@@ -84,7 +85,7 @@ func (s *session) begin(conn brokerConn, connect *frames.Connect, connack frames
 	}
 	s.announce(registry.SessionInfo{
 		Session: s.id, User: s.identity.Username, Issuer: s.identity.Issuer, ClientID: s.clientID, Version: s.version.String(),
-		Remote: s.remote.String(), Upstream: conn.address, Since: time.Now().UTC(), Expires: s.identity.Expiry,
+		Remote: s.remote.String(), Upstream: conn.Address, Since: time.Now().UTC(), Expires: s.identity.Expiry,
 	})
 	s.armExpiry(s.identity.Expiry)
 	// The client is not to wait for the answer until the broker reads what restore sends.

@@ -38,7 +38,7 @@ const brokerAliases = 256
 // pumpDown reads the broker until it ends the connection or the session ends. What has come goes to the
 // client in one WebSocket message when nothing more is ready.
 func (s *session) pumpDown() error {
-	s.broker.socket.Idle = s.downWaits
+	s.broker.Socket.Idle = s.downWaits
 	for {
 		if err := s.handleInbox(); err != nil {
 			return s.downEnded(err)
@@ -46,9 +46,9 @@ func (s *session) pumpDown() error {
 		if err := s.client.TakeOver(); err != nil { // the inbox may move
 			return s.clientWriteError(err)
 		}
-		s.broker.socket.AllowPark(true)
-		err := s.broker.fill()
-		s.broker.socket.AllowPark(false)
+		s.broker.Socket.AllowPark(true)
+		err := s.broker.Fill()
+		s.broker.Socket.AllowPark(false)
 		if err == wire.ErrPark {
 			if err = s.park(wire.Down); err == errParked {
 				return err
@@ -97,12 +97,12 @@ func (s *session) downEnded(err error) error {
 func (s *session) handleInbox() error {
 	for {
 		if s.down.skip > 0 {
-			s.down.skip -= s.broker.inbox.Skip(s.down.skip)
+			s.down.skip -= s.broker.Inbox.Skip(s.down.skip)
 			if s.down.skip > 0 {
 				return nil
 			}
 		}
-		p, ok, err := s.broker.inbox.Next(s.version, s.upstreamMaximum())
+		p, ok, err := s.broker.Inbox.Next(s.version, s.maximumFromBroker())
 		if err != nil {
 			if passed, err := s.passOver(err); passed {
 				continue
@@ -334,7 +334,7 @@ func (s *session) relayAck(p frames.Packet, ack frames.Ack, illegal error) error
 // it did; neither that nor an error: more of the packet's head is needed.
 func (s *session) passOver(err error) (bool, error) {
 	var broken *frames.Error
-	head := s.broker.inbox.Peek()
+	head := s.broker.Inbox.Peek()
 	if !errors.As(err, &broken) || broken.Code != frames.PacketTooLarge || frames.Type(head[0]>>4) != frames.TypePublish {
 		return false, err
 	}

@@ -53,8 +53,8 @@ func (s *session) establish(connect *frames.Connect) error {
 	opening := o.Policy.Begin(s.principal(), s.policyChanged)
 	asleep := s.startWakeUp(ctx, connect)
 	defer func() { cancel(); _, _ = asleep() }() // it ends before the session
-	dialing := s.server.brokers.startDial(ctx, s.upstreamID, s.remote, s.ws.LocalAddr())
-	defer dialing.abandon()
+	dialing := s.server.brokers.StartDial(ctx, s.upstreamID, s.remote, s.ws.LocalAddr())
+	defer dialing.Abandon()
 	if r, topic := s.authorize(ctx, opening, connect); r != nil {
 		return s.refuse(r, topic)
 	}
@@ -64,7 +64,7 @@ func (s *session) establish(connect *frames.Connect) error {
 			reason: policy.ReasonUnavailable, end: EndCannotDecide, err: err}, "")
 	}
 	packet := s.upstreamConnect(connect)
-	conn, connack, err := dialing.connect(ctx, packet, s.version, s.upstreamMaximum())
+	conn, connack, err := dialing.Connect(ctx, packet, s.version, s.maximumFromBroker())
 	if err != nil {
 		return s.refuse(&refusal{v3: frames.V3ServerUnavailable, v5: frames.ServerUnavailable,
 			reason: "broker_unavailable", end: EndBrokerUnavailable, err: err}, "")
@@ -189,7 +189,7 @@ func (s *session) upstreamConnect(connect *frames.Connect) []byte {
 		properties = properties.AppendUint(frames.PropTopicAliasMaximum, uint32(s.aliasesDown))
 	}
 	// What the broker would send beyond our limit it must not send at all.
-	up.Properties = properties.AppendUint(frames.PropMaximumPacketSize, uint32(s.upstreamMaximum()))
+	up.Properties = properties.AppendUint(frames.PropMaximumPacketSize, uint32(s.maximumFromBroker()))
 	if connect.Will != nil {
 		w := *connect.Will
 		w.Properties = s.stampProperties(nil, w.Properties)
@@ -198,5 +198,5 @@ func (s *session) upstreamConnect(connect *frames.Connect) []byte {
 	return up.Append(nil, s.version)
 }
 
-// upstreamMaximum is the longest packet that is taken from the broker.
-func (s *session) upstreamMaximum() int { return min(s.clientMaximum, s.server.options.MaxPacketBytes) }
+// maximumFromBroker is the longest packet that is taken from the broker.
+func (s *session) maximumFromBroker() int { return min(s.clientMaximum, s.server.options.MaxPacketBytes) }

@@ -4,16 +4,14 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/netip"
 	"net/url"
-	"os"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"topicgate/frames"
+	"topicgate/gateway/upstream"
 )
 
 func TestTheBrokerSeesTheVerifiedIdentityAndNoToken(t *testing.T) {
@@ -294,32 +292,9 @@ func TestTheNextBrokerIsTried(t *testing.T) {
 			t.Errorf("dialed %v; want %v at once: the other rests", rested, second[1:])
 		}
 		fail[first[0]] = false
-		time.Sleep(brokerRest + time.Millisecond)
+		time.Sleep(upstream.Rest + time.Millisecond)
 		if back := connect(); len(back) != 1 || back[0] != first[0] {
 			t.Errorf("dialed %v; want %v again", back, first)
-		}
-	})
-}
-
-func TestABrokerThatHangsUpOnOneClientDoesNotRest(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, func(o *Options) {
-			o.Upstreams = []*url.URL{{Scheme: "tcp", Host: "a"}, {Scheme: "tcp", Host: "b"}}
-		})
-		c := r.dial(frames.V311)
-		connect := connectOf(frames.V311, "alice")
-		c.send(connect.Append(nil, frames.V311))
-		for range 2 {
-			c.accept()
-			c.fromGateway(frames.TypeConnect)
-			_ = c.conn.Close()
-		}
-		c.hears("20 02 00 03")
-		c.closes(1013)
-		for _, b := range r.server.brokers.all {
-			if b.downUntil.Load() != 0 {
-				t.Errorf("broker %s rests; want it to be there for the others", b.address)
-			}
 		}
 	})
 }
@@ -368,39 +343,4 @@ func TestWhatFollowsConnackIsNotLost(t *testing.T) {
 	c.reply("20 02 00 00" + queued + "30")
 	c.hears("20 02 00 00")
 	c.hears(queued)
-}
-
-func TestAUnixSocketWithoutRoomIsTriedUntilItHasSome(t *testing.T) {
-	full := &net.OpError{Op: "dial", Net: "unix", Err: os.NewSyscallError("connect", syscall.EAGAIN)}
-	for _, c := range []struct {
-		name    string
-		refused int // tries
-		want    error
-	}{{"has room", 0, nil}, {"has some soon", 9, nil}, {"never has any", 1 << 20, syscall.EAGAIN}} {
-		synctest.Test(t, func(t *testing.T) {
-			ours, theirs := net.Pipe()
-			defer theirs.Close()
-			tries := 0
-			upstream := &url.URL{Scheme: "unix", Path: "/run/broker.sock"}
-			b := newBrokers(Options{Upstreams: []*url.URL{upstream}, Dial: func(_ context.Context, network, address string) (net.Conn, error) {
-				if network != "unix" || address != upstream.Path {
-					t.Errorf("%s: dials %s %s", c.name, network, address)
-				}
-				if tries++; tries <= c.refused {
-					return nil, full
-				}
-				return ours, nil
-			}})
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-			defer cancel()
-			d := b.startDial(ctx, "alice:c", netip.AddrPort{}, nil)
-			if !errors.Is(d.first.err, c.want) {
-				t.Errorf("%s: %v; want %v", c.name, d.first.err, c.want)
-			}
-			if c.want == nil && tries != c.refused+1 || tries > 300 {
-				t.Errorf("%s: %d tries", c.name, tries)
-			}
-			d.abandon()
-		})
-	}
 }

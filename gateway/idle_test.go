@@ -70,7 +70,7 @@ func (r *rig) parkAll(n int) {
 		defer r.server.mu.Unlock()
 		parked := 0
 		for s := range r.server.sessions {
-			if s.begun.Load() && s.clientSocket.Parked() && s.broker.socket.Parked() {
+			if s.begun.Load() && s.clientSocket.Parked() && s.broker.Socket.Parked() {
 				parked++
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"topicgate/gateway/audit"
 	"topicgate/gateway/edge"
 	"topicgate/gateway/metrics"
+	"topicgate/gateway/upstream"
 	"topicgate/policy"
 )
 
@@ -148,5 +149,5 @@ func setDefault[T comparable](v *T, d T) {
 
 // NewMetrics makes the metrics of a gateway, with all label values that it uses.
 func NewMetrics() *metrics.Metrics {
-	return metrics.New(metrics.Labels{Ends: EndReasons(), Rejections: RejectReasons(), Tokens: auth.Results(), Connects: ConnectResults()})
+	return metrics.New(metrics.Labels{Ends: EndReasons(), Rejections: RejectReasons(), Tokens: auth.Results(), Connects: upstream.Results()})
 }

@@ -56,7 +56,7 @@ func (s *session) askIdle() {
 		return // whose deadline is to stay
 	}
 	s.clientSocket.AskIdle()
-	s.broker.socket.AskIdle()
+	s.broker.Socket.AskIdle()
 }
 
 // keepWaiting takes back the read deadline by which k was asked to park, but not that of finish.
@@ -73,7 +73,7 @@ func (s *session) keepWaiting(k *wire.Socket) {
 func (s *session) park(d wire.Direction) error {
 	wait, k, inbox := s.upWaits, s.clientSocket, &s.up.inbox
 	if d == wire.Down {
-		wait, k, inbox = s.downWaits, s.broker.socket, &s.broker.inbox
+		wait, k, inbox = s.downWaits, s.broker.Socket, &s.broker.Inbox
 	}
 	if err := wait(); err != nil { // it may have been asked before it came to this
 		return err

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"topicgate/gateway/registry"
+	"topicgate/gateway/upstream"
 	"topicgate/gateway/wire"
 
 	"github.com/gorilla/websocket"
@@ -27,7 +28,7 @@ type Server struct {
 	log      *slog.Logger
 	clientID clientIDTemplate
 	upgrader websocket.Upgrader
-	brokers  *brokers
+	brokers  *upstream.Brokers
 	crew     *crew
 	sleepers *sleepers
 	lot      *wire.Lot[parked]
@@ -64,9 +65,10 @@ func New(options Options) (*Server, error) {
 		options:  o,
 		log:      o.Logger,
 		clientID: template,
-		brokers:  newBrokers(o),
-		crew:     newCrew(),
-		lot:      wire.NewLot(resume),
+		brokers: upstream.New(upstream.Options{URLs: o.Upstreams, TLS: o.UpstreamTLS, ProxyProtocol: o.UpstreamProxyProtocol,
+			Dial: o.Dial, Observe: o.Metrics.BrokerTried}),
+		crew: newCrew(),
+		lot:  wire.NewLot(resume),
 
 		handshakeTurns: semaphore.NewWeighted(wire.HandshakeTurns()),
 

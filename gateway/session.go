@@ -21,6 +21,7 @@ import (
 	"topicgate/frames"
 	"topicgate/gateway/edge"
 	"topicgate/gateway/registry"
+	"topicgate/gateway/upstream"
 	"topicgate/gateway/wire"
 	"topicgate/policy"
 )
@@ -48,7 +49,7 @@ type session struct {
 	upstreamID     string
 	counted        bool // guarded by server.mu
 	grant          *policy.Grant
-	broker         brokerConn
+	broker         upstream.Conn
 	keepAlive      time.Duration
 	will           *will  // nil: none
 	userProperty   []byte // encoded, added to each PUBLISH; nil: none
@@ -153,7 +154,7 @@ func (s *session) serve() {
 		return
 	}
 	s.server.options.Metrics.SessionStarted(s.version.String())
-	s.log(slog.LevelInfo, "session started", "version", s.version.String(), "broker", s.broker.address)
+	s.log(slog.LevelInfo, "session started", "version", s.version.String(), "broker", s.broker.Address)
 	s.pumps.Store(2)
 	go s.pump(wire.Down)
 	go s.pump(wire.Up)
@@ -227,8 +228,8 @@ func (s *session) finish(err error) {
 	s.clientSocket.Seal(now.Add(wire.LingerTimeout))
 	s.server.lot.Wake(s.clientSocket)
 	if s.dialed {
-		s.broker.wake(now)
-		s.server.lot.Wake(s.broker.socket)
+		s.broker.Wake(now)
+		s.server.lot.Wake(s.broker.Socket)
 	}
 	s.ids.close()
 	s.subs.close()
@@ -280,9 +281,9 @@ func (s *session) leave(err error, established bool) {
 	_ = s.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(row.status, ""), deadline)
 	s.halfCloseClient()
 	if s.accepted {
-		s.broker.drain(deadline)
+		s.broker.Drain(deadline)
 	}
-	s.broker.close()
+	s.broker.Close()
 	s.linger(deadline)
 	_ = s.ws.Close()
 	s.up.inbox.Skip(s.up.inbox.Len())
@@ -305,7 +306,7 @@ func (s *session) leaveBroker(established bool) {
 		last = frames.Disconnect{}.Append(nil, s.version)
 	}
 	_ = s.upstream.Close(last)
-	s.broker.halfClose()
+	s.broker.HalfClose()
 }
 
 // halfCloseClient ends our stream: after the Close frame the client waits for that (RFC 6455 section 7.1.1).

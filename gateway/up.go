@@ -305,7 +305,7 @@ func (s *session) acknowledge(t frames.Type, id uint16, reason frames.ReasonCode
 // Keep Alive although the client has not been silent: what the gateway answers itself never
 // reaches the broker, which would end the session.
 func (s *session) keepBrokerAwake() error {
-	if s.keepAlive == 0 || time.Since(s.broker.socket.LastWrite()) < s.keepAlive/2 {
+	if s.keepAlive == 0 || time.Since(s.broker.Socket.LastWrite()) < s.keepAlive/2 {
 		return nil
 	}
 	if err := s.upstream.Add(frames.AppendPingreq(nil)); err != nil {
