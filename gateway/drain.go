@@ -50,7 +50,7 @@ func (s *Server) Close() {
 	s.background.Wait()
 	s.lot.Close()
 	s.crew.close()
-	s.sleepers.close()
+	s.sleepers.Close()
 	s.registry.Close()
 }
 

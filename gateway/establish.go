@@ -199,4 +199,6 @@ func (s *session) upstreamConnect(connect *frames.Connect) []byte {
 }
 
 // maximumFromBroker is the longest packet that is taken from the broker.
-func (s *session) maximumFromBroker() int { return min(s.clientMaximum, s.server.options.MaxPacketBytes) }
+func (s *session) maximumFromBroker() int {
+	return min(s.clientMaximum, s.server.options.MaxPacketBytes)
+}

@@ -13,6 +13,7 @@ import (
 	"topicgate/gateway/audit"
 	"topicgate/gateway/edge"
 	"topicgate/gateway/metrics"
+	"topicgate/gateway/sleep"
 	"topicgate/gateway/upstream"
 	"topicgate/policy"
 )
@@ -91,6 +92,8 @@ type Options struct {
 	Audit       *audit.Log // nil: none
 	Metrics     *metrics.Metrics
 	Logger      *slog.Logger
+
+	keeper sleep.Keeper // of tests; nil: in the Redis of Policy
 
 	// Dial opens the connection to a broker; nil: net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)

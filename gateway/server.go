@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"sync/atomic"
 
 	"topicgate/gateway/registry"
+	"topicgate/gateway/sleep"
 	"topicgate/gateway/upstream"
 	"topicgate/gateway/wire"
 
@@ -30,7 +32,7 @@ type Server struct {
 	upgrader websocket.Upgrader
 	brokers  *upstream.Brokers
 	crew     *crew
-	sleepers *sleepers
+	sleepers *sleep.Store
 	lot      *wire.Lot[parked]
 	registry *registry.Registry // nil without Redis
 
@@ -85,7 +87,7 @@ func New(options Options) (*Server, error) {
 		Subprotocols:     subprotocols,
 		CheckOrigin:      func(*http.Request) bool { return true }, // accept has looked
 	}
-	s.sleepers = newSleepers(o.Policy.Client(), o.RedisPrefix, s.refreshSleepers)
+	s.sleepers = sleep.New(cmp.Or(o.keeper, sleep.NewKeeper(o.Policy.Client(), o.RedisPrefix)), s.refreshSleepers)
 	s.registry = registry.New(o.Policy.Client(), o.RedisPrefix, o.Instance, s.log)
 	s.registry.Start(s.disconnect)
 	s.background.Go(func() { s.parkIdle(s.closed) })

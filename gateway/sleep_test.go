@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"topicgate/frames"
+	"topicgate/gateway/sleep"
 )
 
 // stored is what is kept of the session that c has, or had.
@@ -90,12 +91,12 @@ func TestWhatASleeperHasStaysThoughItIsRefusedAnew(t *testing.T) {
 func TestWhatALostBrokerWasAskedForIsAskedForAgain(t *testing.T) {
 	r := newRooms(t)
 	c, s := r.sleeper()
-	s.sleep.mu.Lock() // Redis takes its time
+	goOn := s.holdRecord()
 	r.setRules(onlyTwo)
 	c.left("room/one/#")
 	_ = c.conn.Close()
 	r.until("the broker is lost", func() bool { return s.cause() != nil })
-	s.sleep.mu.Unlock()
+	goOn()
 	_ = c.ws.Close()
 	r.until("the session has ended", func() bool { return len(r.server.Sessions()) == 0 })
 	r.connectWith(sleeperConnect(frames.V311), "20 02 01 00").left("room/one/#")
@@ -145,15 +146,14 @@ func TestWhatCouldBeReadIsStoredAfterTheAnswer(t *testing.T) {
 }
 
 // deafStore is a Redis that is away.
-type deafStore struct{ sleeperStore }
+type deafStore struct{ sleep.Keeper }
 
-func (deafStore) load(context.Context, string) ([]byte, error) { return nil, errors.New("away") }
+func (deafStore) Load(context.Context, string) ([]byte, error) { return nil, errors.New("away") }
 
 // What a Session is subscribed to must be known before it is resumed, or it would be forgotten for good.
 func TestASleeperIsNotWokenWithoutItsSubscriptions(t *testing.T) {
 	for _, v := range []frames.Version{frames.V311, frames.V5} {
-		r := newRooms(t)
-		r.server.sleepers.store = deafStore{r.server.sleepers.store}
+		r := newRooms(t, func(o *Options) { o.keeper = deafStore{} })
 		r.dial(v).opens(sleeperConnect(v)).wantRefused(frames.V3ServerUnavailable, frames.ServerUnavailable, 1013)
 	}
 }
@@ -162,10 +162,10 @@ func TestASleeperIsNotWokenWithoutItsSubscriptions(t *testing.T) {
 func TestTheRecordOfALongSessionIsPutOff(t *testing.T) {
 	r := newRooms(t)
 	c, s := r.sleeper()
-	r.server.sleepers.store.(memorySleepers).lru.Remove(s.upstreamID) // as Redis would in the end
-	s.sleep.mu.Lock()
-	s.sleep.at = s.sleep.at.Add(-sleepRefresh)
-	s.sleep.mu.Unlock()
+	if err := r.server.sleepers.Forget(t.Context(), s.upstreamID); err != nil { // as Redis would in the end
+		t.Fatal(err)
+	}
+	s.sleep.item.Do(func() { s.sleep.at = s.sleep.at.Add(-sleep.Refresh) })
 	r.server.refreshSleepers()
 	c.keptPieces(s, "room/one/#", "room/two/#")
 }
@@ -220,10 +220,9 @@ func TestHowLongASessionIsExpectedToSleep(t *testing.T) {
 		{"5.0, refused", frames.Connect{Version: frames.V5, Properties: expiry(3600)}, expiry(0), 0},
 		{"5.0, imposed", frames.Connect{Version: frames.V5}, expiry(60), time.Minute + sleepMargin},
 	} {
-		s := &session{version: tt.connect.Version}
-		s.expectSleep(&tt.connect, tt.connack)
-		if s.sleep.persistent != (tt.ttl > 0) || s.sleep.persistent && s.sleep.ttl != tt.ttl {
-			t.Errorf("%s: sleeps: %t, for %v; want %v", tt.name, s.sleep.persistent, s.sleep.ttl, tt.ttl)
+		ttl, persistent := sleepOf(&tt.connect, tt.connack)
+		if persistent != (tt.ttl > 0) || persistent && ttl != tt.ttl {
+			t.Errorf("%s: sleeps: %t, for %v; want %v", tt.name, persistent, ttl, tt.ttl)
 		}
 	}
 }

@@ -52,6 +52,14 @@ func equal(t *testing.T, what string, got []string, want ...string) {
 	}
 }
 
+// holdRecord keeps the session's record from being written until goOn is called, as a slow Redis would.
+func (s *session) holdRecord() (goOn func()) {
+	holding, free := make(chan struct{}), make(chan struct{})
+	go s.sleep.item.Do(func() { close(holding); <-free })
+	<-holding
+	return func() { close(free) }
+}
+
 // awaitStored waits until the server has written down what its sessions are subscribed to.
 func (r *rig) awaitStored() {
 	r.t.Helper()
@@ -60,9 +68,7 @@ func (r *rig) awaitStored() {
 		r.server.mu.Lock()
 		settled := true
 		for s := range r.server.sessions {
-			s.sleep.mu.Lock()
-			settled = settled && !s.sleep.at.IsZero() && s.sleep.written == s.subs.version()
-			s.sleep.mu.Unlock()
+			s.sleep.item.Do(func() { settled = settled && !s.sleep.at.IsZero() && s.sleep.written == s.subs.version() })
 		}
 		r.server.mu.Unlock()
 		if settled {
@@ -143,7 +149,7 @@ func TestARoomLeftJustBeforeTheClientIsKnownToBeUnsubscribed(t *testing.T) {
 		c.granted(5, 1)
 		r.awaitStored()
 		s := r.onlySession()
-		s.sleep.mu.Lock() // Redis takes its time
+		goOn := s.holdRecord()
 		r.setRules("pattern read room/2/#\n")
 		c.releases(c.left("room/1/chat"))
 		if goodbye {
@@ -155,7 +161,7 @@ func TestARoomLeftJustBeforeTheClientIsKnownToBeUnsubscribed(t *testing.T) {
 		for s.cause() == nil {
 			time.Sleep(time.Millisecond)
 		}
-		s.sleep.mu.Unlock()
+		goOn()
 		c.brokerEnds()
 
 		r.setRules(sleeperRules)

@@ -49,9 +49,9 @@ func (s *session) subscribeUp(p frames.Packet) error {
 	if err := s.beginExchange(frames.TypeSubscribe, subscribe.PacketID); err != nil {
 		return err
 	}
+	defer s.rememberNow() // when order is free again
 	s.subs.order.Lock()
 	defer s.subs.order.Unlock()
-	defer s.rememberNow()
 
 	id, _ := subscribe.Properties.Uint(frames.PropSubscriptionIdentifier)
 	e := newExchange(frames.TypeSuback, subscribe.PacketID, len(subscribe.Filters))
@@ -106,9 +106,9 @@ func (s *session) unsubscribeUp(p frames.Packet) error {
 	if err := s.beginExchange(frames.TypeUnsubscribe, unsubscribe.PacketID); err != nil {
 		return err
 	}
+	defer s.rememberNow() // when order is free again
 	s.subs.order.Lock()
 	defer s.subs.order.Unlock()
-	defer s.rememberNow()
 
 	e := newExchange(frames.TypeUnsuback, unsubscribe.PacketID, len(unsubscribe.TopicFilters))
 	r := request{version: s.version, identifiers: s.identifiers()}

@@ -276,7 +276,7 @@ func TestTheGatewayKeepsABrokerAwakeThatHearsNothing(t *testing.T) {
 		c.say(refused)
 		c.nothingUp() // it has just heard of us
 		for range 3 {
-			sleep(30)
+			pass(30)
 			c.say(refused)
 			c.passes("c0 00")
 			c.reply("d0 00") // which the client has not asked for
@@ -284,7 +284,7 @@ func TestTheGatewayKeepsABrokerAwakeThatHearsNothing(t *testing.T) {
 		}
 		c.nothingUp()
 
-		sleep(40)
+		pass(40)
 		subscribe := frames.Subscribe{PacketID: 9, Filters: []frames.Subscription{{TopicFilter: "secret/#"}}}
 		c.send(subscribe.Append(nil, v))
 		c.passes("c0 00")
@@ -304,7 +304,7 @@ func TestTheBrokersKeepAliveCounts(t *testing.T) {
 		connect := connectOf(frames.V5, "alice")
 		connect.KeepAlive = 600
 		c := newRig(t, nil).connectWith(connect, "20 06 00 00 03 13 00 0a").patient() // Server Keep Alive 10
-		sleep(6)
+		pass(6)
 		c.say(publishHex(frames.V5, "chat/status/bob", 0, 0, "x"))
 		c.passes("c0 00")
 	})

@@ -95,12 +95,12 @@ func aliased(n uint32) frames.Properties {
 	return frames.Properties(nil).AppendUint(frames.PropTopicAlias, n)
 }
 
-func sleep(seconds int) { time.Sleep(time.Duration(seconds) * time.Second) } // in a bubble: it takes none
+func pass(seconds int) { time.Sleep(time.Duration(seconds) * time.Second) } // in a bubble: it takes none
 
 // wantAudited wants audit records with all of words, in a bubble: records of a second are folded.
 func (r *rig) wantAudited(words ...string) {
 	r.t.Helper()
-	sleep(2)
+	pass(2)
 	synctest.Wait()
 	for _, w := range words {
 		if text := r.audited.String(); !strings.Contains(text, w) {
