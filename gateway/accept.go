@@ -28,8 +28,8 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request) {
 		s.refuseRequest(w, status, text)
 		return
 	}
-	if session := s.newSession(r); s.upgrade(session, w, r) {
-		s.crew.do(session.serve)
+	if session := s.upgrade(w, r); session != nil {
+		s.crew.do(session.Serve)
 	} else {
 		s.open.Add(-1)
 	}
@@ -69,23 +69,22 @@ func (s *Server) refuseRequest(w http.ResponseWriter, status int, text string) {
 	_, _ = w.Write([]byte(text + "\n"))
 }
 
-func (s *Server) newSession(r *http.Request) *session {
-	return newSession(s, s.options.TrustedProxies.ClientAddr(r), edge.TokensOf(r, s.options.TokenSources), edge.CertificateOf(r))
-}
-
-// upgrade answers a request; false: the session can't be served.
-func (s *Server) upgrade(session *session, w http.ResponseWriter, r *http.Request) bool {
+// upgrade answers a request and makes its session; nil: none can be served.
+func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) *session {
+	remote := s.options.TrustedProxies.ClientAddr(r)
+	tokens, certificate := edge.TokensOf(r, s.options.TokenSources), edge.CertificateOf(r)
 	h := &wire.Hijacker{ResponseWriter: w}
 	ws, err := s.upgrader.Upgrade(h, r, nil) // answers a bad request itself
 	if err != nil {
 		s.options.Metrics.HTTPRefused(http.StatusBadRequest)
-		s.log.Debug("upgrade failed", "remote", session.remote.String(), "err", err.Error())
-		return false
+		s.log.Debug("upgrade failed", "remote", remote.String(), "err", err.Error())
+		return nil
 	}
-	if session.adopt(ws, h.Reader()) && s.register(session) {
-		return true
+	session := newSession(s.host, remote, tokens, certificate)
+	if session.Adopt(ws, h.Reader()) && s.register(session) {
+		return session
 	}
 	_ = ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseServiceRestart, ""), time.Now().Add(wire.LingerTimeout))
 	_ = ws.Close()
-	return false
+	return nil
 }

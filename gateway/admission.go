@@ -1,7 +1,7 @@
 package gateway
 
-// clientKey names what counts once among the connections of a user, however often it comes back.
-type clientKey struct{ username, upstreamID string }
+// client names what counts once among the connections of a user, however often it comes back.
+type client struct{ username, upstreamID string }
 
 // register counts a session that is about to be served; false while draining.
 func (s *Server) register(session *session) bool {
@@ -10,18 +10,19 @@ func (s *Server) register(session *session) bool {
 	if s.draining.Load() {
 		return false
 	}
-	s.sessions[session] = struct{}{}
+	s.sessions[session] = nil
 	s.ended.Add(1)
 	return true
 }
 
+// forget is a session's last word.
 func (s *Server) forget(session *session) {
-	s.registry.Remove(session.id)
+	s.host.Registry.Remove(session.ID())
 	s.mu.Lock()
-	delete(s.sessions, session)
-	if session.counted {
-		s.discharge(session.key())
+	if c := s.sessions[session]; c != nil {
+		s.discharge(*c)
 	}
+	delete(s.sessions, session)
 	s.mu.Unlock()
 	s.open.Add(-1)
 	s.ended.Done()
@@ -29,23 +30,23 @@ func (s *Server) forget(session *session) {
 
 // admit counts a verified session for its user; false: the user has as many as allowed. A client
 // that comes back is not held up by its own dead connection, which the broker is about to end.
-func (s *Server) admit(session *session) bool {
+func (s *Server) admit(session *session, username, upstreamID string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := session.key()
+	c := client{username, upstreamID}
 	if s.clients[c] == 0 {
-		if limit := s.options.MaxConnectionsPerUser; limit > 0 && s.users[c.username] >= limit {
+		if limit := s.options.MaxConnectionsPerUser; limit > 0 && s.users[username] >= limit {
 			return false
 		}
-		s.users[c.username]++
+		s.users[username]++
 	}
 	s.clients[c]++
-	session.counted = true
+	s.sessions[session] = &c
 	return true
 }
 
 // discharge takes back what admit counted. s.mu is held.
-func (s *Server) discharge(c clientKey) {
+func (s *Server) discharge(c client) {
 	if s.clients[c]--; s.clients[c] > 0 {
 		return
 	}
@@ -54,5 +55,3 @@ func (s *Server) discharge(c clientKey) {
 		delete(s.users, c.username)
 	}
 }
-
-func (s *session) key() clientKey { return clientKey{s.identity.Username, s.upstreamID} }

@@ -70,7 +70,7 @@ func TestForgedIdentitiesAreRemoved(t *testing.T) {
 	c.say(publishOf("chat/status/alice", forged, "x"))
 	c.passes(publishOf("chat/status/alice", stamp(want), "x"))
 
-	c = newRig(t, func(o *Options) { o.UserProperty = "" }).connect(frames.V5, "alice")
+	c = newRig(t, func(o *rigOptions) { o.UserProperty = "" }).connect(frames.V5, "alice")
 	c.say(publishOf("chat/status/alice", forged, "x"))
 	c.passes(publishOf("chat/status/alice", forged, "x"))
 }

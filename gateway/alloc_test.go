@@ -5,6 +5,7 @@ import (
 	"net"
 	"testing"
 
+	"topicgate/auth"
 	"topicgate/frames"
 	"topicgate/gateway/wire"
 )
@@ -21,14 +22,14 @@ func newPath(tb testing.TB, v frames.Version) *path {
 	r := newRig(tb, nil).server
 	ours, theirs := net.Pipe()
 	tb.Cleanup(func() { _ = ours.Close(); _ = theirs.Close() })
-	p := &path{session: &session{server: r, version: v, clientID: "c1", done: make(chan struct{})}}
-	p.identity.Username = "alice"
+	p := &path{session: &session{host: r.Host, version: v, clientID: "c1", end: ending{done: make(chan struct{})}}}
+	p.whose.set(auth.Identity{Username: "alice"})
 	p.clientMaximum, p.brokerMaximum, p.aliasesUp, p.aliasesDown = maxRemainingLength, maxRemainingLength, 10, 10
 	p.broker.Socket = wire.NewSocket(ours)
 	p.clientSocket = wire.NewSocket(theirs)
 	take := func(b []byte) error { p.written += len(b); return nil }
 	p.client.Write, p.upstream.Write = take, take
-	grant, err := r.options.Policy.Open(tb.Context(), p.principal(), nil)
+	grant, err := r.Policy.Open(tb.Context(), p.principal(), nil)
 	if err != nil {
 		tb.Fatal(err)
 	}

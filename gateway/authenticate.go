@@ -50,14 +50,14 @@ func (s *session) authenticate(ctx context.Context, connect *frames.Connect) *re
 		if err != nil {
 			return refusalOf(err)
 		}
-		s.identity = identity
+		s.whose.set(identity)
 		return nil
 	}
-	identity, err := s.server.options.Verifier.Verify(ctx, token)
+	identity, err := s.host.Verifier.Verify(ctx, token)
 	if err != nil {
 		return refusalOf(err)
 	}
-	s.identity = identity
+	s.whose.set(identity)
 	return nil
 }
 
@@ -85,7 +85,7 @@ func (s *session) tokenOf(connect *frames.Connect) (string, *refusal) {
 		}
 		return string(data), nil
 	}
-	for _, source := range s.server.options.TokenSources {
+	for _, source := range s.host.TokenSources {
 		token := ""
 		switch source.Kind {
 		case edge.TokenPassword:
@@ -131,9 +131,7 @@ func (s *session) authorize(ctx context.Context, opening *policy.Opening, connec
 
 // principal is who the policy is asked about.
 func (s *session) principal() policy.Principal {
-	s.identityMu.Lock()
-	defer s.identityMu.Unlock()
-	return principalOf(s.identity, s.clientID)
+	return principalOf(s.whose.get(), s.clientID)
 }
 
 func principalOf(identity auth.Identity, clientID string) policy.Principal {

@@ -48,9 +48,8 @@ func newConnectBed(b testing.TB) (address string) {
 		b.Fatal(err)
 	}
 	server, err := New(Options{
-		Paths: []string{"/mqtt"}, TokenSources: []edge.TokenSource{{Kind: edge.TokenPassword}}, RedisPrefix: "topicgate:",
-		Upstreams: []*url.URL{{Scheme: "tcp", Host: broker.Addr().String()}}, Verifier: names{}, Policy: store,
-		Metrics: NewMetrics(),
+		Paths: []string{"/mqtt"}, RedisPrefix: "topicgate:", Upstreams: []*url.URL{{Scheme: "tcp", Host: broker.Addr().String()}},
+		Settings: Settings{TokenSources: []edge.TokenSource{{Kind: edge.TokenPassword}}, Verifier: names{}, Policy: store, Metrics: NewMetrics()},
 	})
 	if err != nil {
 		b.Fatal(err)

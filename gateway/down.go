@@ -62,7 +62,7 @@ func (s *session) pumpDown() error {
 
 // downWaits runs when all that the broker sent is read and judged, before the wait for more.
 func (s *session) downWaits() error {
-	s.down.counts.Flush(s.server.options.Metrics, wire.Down)
+	s.down.counts.Flush(s.host.Metrics, wire.Down)
 	if err := s.client.Flush(); err != nil {
 		return s.clientWriteError(err)
 	}
@@ -88,7 +88,7 @@ func (s *session) brokerReadError(err error) error {
 
 // downEnded sends on what came before the end.
 func (s *session) downEnded(err error) error {
-	s.down.counts.Flush(s.server.options.Metrics, wire.Down)
+	s.down.counts.Flush(s.host.Metrics, wire.Down)
 	_ = s.client.Flush()
 	return err
 }
@@ -122,7 +122,7 @@ func (s *session) handleInbox() error {
 }
 
 func (s *session) malformedDown(err error) error {
-	s.server.options.Metrics.MalformedPacket(wire.Down)
+	s.host.Metrics.MalformedPacket(wire.Down)
 	return ended(EndBrokerProtocolError, err)
 }
 

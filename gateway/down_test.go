@@ -102,7 +102,7 @@ func TestIllegalReasonCodesAreRepaired(t *testing.T) {
 func TestAPublishThatIsTooLargeForTheClientIsPassedOver(t *testing.T) {
 	for _, v := range []frames.Version{frames.V31, frames.V311} {
 		for _, cut := range []int{1, 3, 7, 30, 4000} {
-			c := newRig(t, func(o *Options) { o.MaxPacketBytes = 1000 }).connect(v, "alice")
+			c := newRig(t, func(o *rigOptions) { o.MaxPacketBytes = 1000 }).connect(v, "alice")
 			large := unhex(t, publishHex(v, "chat/status/bob", 1, 4, strings.Repeat("x", 5000)))
 			go func() { // the broker may go on before the gateway has
 				_, _ = c.conn.Write(large[:cut])
@@ -149,7 +149,7 @@ func TestWhatABrokerMayNotSayEndsTheSession(t *testing.T) {
 		{"a Remaining Length of five bytes", "30 ff ff ff ff 01"},
 		{"a SUBACK over the maximum", "90 ff 7f"},
 	} {
-		c := newRig(t, func(o *Options) { o.MaxPacketBytes = 1000 }).connect(frames.V311, "alice")
+		c := newRig(t, func(o *rigOptions) { o.MaxPacketBytes = 1000 }).connect(frames.V311, "alice")
 		c.reply(tt.packet)
 		c.closes(1013)
 	}
@@ -184,7 +184,7 @@ func TestALostBrokerIsTold(t *testing.T) {
 
 func TestOneReadOfTheBrokersIsOneMessageOfWholePackets(t *testing.T) {
 	c := connectTCP(t, "alice", false)
-	c.parkBoth() // or the pump towards the broker, when it comes to wait, may send on what is there so far
+	rigOf(c).parkBoth() // or the pump towards the broker, when it comes to wait, may send on what is there so far
 	one, two := publishHex(frames.V311, "chat/status/bob", 0, 0, "one"), publishHex(frames.V311, "chat/status/carol", 0, 0, "two")
 	c.reply(one + two + "30 10") // and the head of a third
 	_, message, err := c.ws.ReadMessage()
@@ -230,7 +230,7 @@ func TestAClientThatDoesNotReadIsClosedAfterTheWriteTimeout(t *testing.T) {
 		if written > 1<<20 {
 			t.Errorf("the gateway took %d bytes for a client that does not read", written)
 		}
-		if n := r.server.open.Load(); n != 0 {
+		if n := len(r.server.live()); n != 0 {
 			t.Errorf("%d sessions left", n)
 		}
 	})

@@ -14,58 +14,64 @@ func (s *Server) Draining() bool { return s.draining.Load() }
 // that their clients do not all reconnect elsewhere at once. It returns when none is left.
 func (s *Server) Drain(ctx context.Context) {
 	s.draining.Store(true)
-	s.mu.Lock()
-	live := make([]*session, 0, len(s.sessions))
-	for session := range s.sessions {
-		live = append(live, session)
-	}
-	s.mu.Unlock()
+	live := s.live()
 	if len(live) > 0 {
 		s.log.Info("draining", "sessions", len(live))
 	}
-	pause := max(s.options.DrainTimeout*3/4/time.Duration(max(len(live), 1)), time.Millisecond)
+	spread(ctx, live, s.options.DrainTimeout*3/4)
+	s.Close()
+}
+
+// mayDrain is a session, as far as spread knows it.
+type mayDrain interface {
+	Done() <-chan struct{}
+	End(reason EndReason)
+}
+
+// spread ends all of live within a time, or at once when ctx ends. Each has a moment of its own, counted from the
+// beginning, so that late timers don't add up; one that has ended by itself takes none.
+func spread[S mayDrain](ctx context.Context, live []S, within time.Duration) {
+	begin := time.Now()
 	for i, session := range live {
-		if i > 0 {
+		due := begin.Add(within / time.Duration(len(live)) * time.Duration(i))
+		if wait := time.Until(due); wait > 0 {
 			select {
-			case <-time.After(pause):
-			case <-session.done: // it needs no time of its own
+			case <-time.After(wait):
+			case <-session.Done():
 			case <-ctx.Done():
 			}
 		}
-		session.finish(ended(EndDraining, nil))
+		session.End(EndDraining)
 	}
-	s.Close()
 }
 
 // Close ends all sessions and waits until they are gone.
 func (s *Server) Close() {
 	s.draining.Store(true)
-	s.mu.Lock()
-	for session := range s.sessions {
-		session.finish(ended(EndDraining, nil))
+	for _, session := range s.live() { // there will be no others
+		session.End(EndDraining)
 	}
-	s.mu.Unlock()
 	s.ended.Wait()
 	s.closing.Do(func() { close(s.closed) })
 	s.background.Wait()
-	s.lot.Close()
+	s.host.Close()
 	s.crew.close()
-	s.sleepers.Close()
-	s.registry.Close()
+	s.host.Sleepers.Close()
+	s.host.Registry.Close()
 }
 
 // disconnect ends the sessions that order names.
 func (s *Server) disconnect(order registry.Order) {
 	s.mu.Lock()
 	var ending []*session
-	for session := range s.sessions {
-		if session.named(order) {
+	for session, of := range s.sessions {
+		if of != nil && of.username == order.User && session.Named(order.ClientID, order.Sessions) {
 			ending = append(ending, session)
 		}
 	}
 	s.mu.Unlock()
 	s.log.Info("disconnecting", "username", order.User, "client_id", order.ClientID, "sessions", len(ending))
 	for _, session := range ending {
-		session.finish(ended(EndDisconnected, nil))
+		session.End(EndDisconnected)
 	}
 }

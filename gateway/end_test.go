@@ -82,43 +82,6 @@ func TestAnExpiredTokenEndsAtOnce(t *testing.T) {
 	})
 }
 
-func TestDrainSpreadsTheEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, nil)
-		var sessions []*conversation
-		for i := range 3 {
-			connect := connectOf(frames.V5, "alice")
-			connect.ClientID = fmt.Sprint("c", i)
-			sessions = append(sessions, r.connectWith(connect, "20 03 00 00 00").patient())
-		}
-		synctest.Wait()
-		begin := time.Now()
-		drained := make(chan time.Duration)
-		go func() { r.server.Drain(t.Context()); drained <- time.Since(begin) }()
-		ends := make(chan time.Duration)
-		for _, c := range sessions {
-			go func() {
-				c.hears("e0 01 8b")
-				c.closes(1012)
-				ends <- time.Since(begin)
-			}()
-		}
-		var at []time.Duration
-		for range sessions {
-			at = append(at, <-ends)
-		}
-		if step := 30 * time.Second * 3 / 4 / 3; at[0] != 0 || at[1] != step || at[2] != 2*step {
-			t.Errorf("sessions ended after %v; want 0, %v, %v", at, step, 2*step)
-		}
-		if d := <-drained; d != at[2] {
-			t.Errorf("Drain returned after %v; want %v", d, at[2])
-		}
-		if !r.server.Draining() {
-			t.Error("Draining() = false")
-		}
-	})
-}
-
 func TestAStalledBrokerDoesNotSilenceTheGatewaysLastWords(t *testing.T) {
 	eachVersion(t, func(t *testing.T, v frames.Version) {
 		r := newRig(t, nil)
@@ -148,40 +111,6 @@ func TestABrokerThatDoesNotReadEndsTheSession(t *testing.T) {
 			t.Errorf("ended after %v; want the write timeout", d)
 		}
 	})
-}
-
-func TestSessionsLeaveNothingBehind(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, func(o *Options) { o.MaxConnectionsPerUser = 5; o.MaxConnections = 1 })
-		for _, end := range []func(c *conversation){
-			func(c *conversation) { c.say("e0 00"); c.passes("e0 00") },
-			func(c *conversation) { _ = c.ws.Close() },
-			func(c *conversation) { _ = c.conn.Close() },
-			func(c *conversation) {
-				_ = c.ws.WriteControl(8, websocket.FormatCloseMessage(1001, ""), time.Now().Add(time.Second))
-			},
-		} {
-			c := r.connect(frames.V311, "alice")
-			end(c)
-			c.drainClient()
-			synctest.Wait()
-			r.server.mu.Lock()
-			sessions, users := len(r.server.sessions), len(r.server.users)
-			r.server.mu.Unlock()
-			if sessions != 0 || users != 0 || r.server.open.Load() != 0 || len(r.server.Sessions()) != 0 {
-				t.Errorf("%d sessions, %d users, %d open; want none", sessions, users, r.server.open.Load())
-			}
-		}
-	})
-}
-
-// drainClient reads until the gateway has closed.
-func (c *conversation) drainClient() {
-	for {
-		if _, _, err := c.ws.ReadMessage(); err != nil {
-			return
-		}
-	}
 }
 
 func TestEachEndHasItsCounter(t *testing.T) {

@@ -35,7 +35,7 @@ func TestTheBrokerSeesTheVerifiedIdentityAndNoToken(t *testing.T) {
 }
 
 func TestConnectPropertiesGoUpstreamButForThoseOfTheGateway(t *testing.T) {
-	r := newRig(t, func(o *Options) { o.UpstreamPassword = "gate" })
+	r := newRig(t, func(o *rigOptions) { o.UpstreamPassword = "gate" })
 	connect := connectOf(frames.V5, "")
 	connect.HasUsername, connect.Username, connect.HasPassword = false, "", false
 	var ps frames.Properties
@@ -91,13 +91,6 @@ func TestConnectPropertiesGoUpstreamButForThoseOfTheGateway(t *testing.T) {
 	want = want.AppendBytes(frames.PropAuthenticationMethod, []byte("OAUTH2-JWT"))
 	if string(connack.Properties) != string(want) {
 		t.Errorf("CONNACK properties = % x; want % x", connack.Properties, want)
-	}
-}
-
-func (c *conversation) asBroker(b []byte) {
-	c.t.Helper()
-	if _, err := c.conn.Write(b); err != nil {
-		c.t.Fatal(err)
 	}
 }
 
@@ -257,7 +250,7 @@ func TestTheNextBrokerIsTried(t *testing.T) {
 		var dialed []string
 		fail := map[string]bool{}
 		var r *rig
-		r = newRig(t, func(o *Options) {
+		r = newRig(t, func(o *rigOptions) {
 			o.Upstreams = nil
 			for _, host := range []string{"a", "b", "c"} {
 				o.Upstreams = append(o.Upstreams, &url.URL{Scheme: "tcp", Host: host})

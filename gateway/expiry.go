@@ -4,10 +4,10 @@ import "time"
 
 // armExpiry ends the session when its token does, and tells the client a minute before.
 func (s *session) armExpiry(at time.Time) {
-	s.identityMu.Lock()
-	defer s.identityMu.Unlock()
-	if s.expiry != nil {
-		s.expiry.Stop()
+	s.whose.mu.Lock()
+	defer s.whose.mu.Unlock()
+	if s.whose.expiry != nil {
+		s.whose.expiry.Stop()
 	}
 	if at.IsZero() {
 		return
@@ -15,16 +15,16 @@ func (s *session) armExpiry(at time.Time) {
 	end := func() { s.finish(ended(EndTokenExpired, nil)) }
 	left := time.Until(at)
 	if left <= expiryNotice {
-		s.expiry = time.AfterFunc(left, end)
+		s.whose.expiry = time.AfterFunc(left, end)
 		return
 	}
-	s.expiry = time.AfterFunc(left-expiryNotice, func() {
-		s.identityMu.Lock()
-		current := s.identity.Expiry.Equal(at)
+	s.whose.expiry = time.AfterFunc(left-expiryNotice, func() {
+		s.whose.mu.Lock()
+		current := s.whose.identity.Expiry.Equal(at)
 		if current {
-			s.expiry = time.AfterFunc(time.Until(at), end)
+			s.whose.expiry = time.AfterFunc(time.Until(at), end)
 		}
-		s.identityMu.Unlock()
+		s.whose.mu.Unlock()
 		if current {
 			s.tellExpiring(at)
 		}
@@ -32,9 +32,9 @@ func (s *session) armExpiry(at time.Time) {
 }
 
 func (s *session) disarmExpiry() {
-	s.identityMu.Lock()
-	defer s.identityMu.Unlock()
-	if s.expiry != nil {
-		s.expiry.Stop()
+	s.whose.mu.Lock()
+	defer s.whose.mu.Unlock()
+	if s.whose.expiry != nil {
+		s.whose.expiry.Stop()
 	}
 }

@@ -22,7 +22,7 @@ func keptHex(v frames.Version, topic string, ids ...uint32) string {
 // wholeRooms is a client whose room/# is held as it is, over the maximum.
 func wholeRooms(t *testing.T, v frames.Version) *conversation {
 	t.Helper()
-	r := newRooms(t, func(o *Options) { o.NarrowMax = 1 })
+	r := newRooms(t, func(o *rigOptions) { o.NarrowMax = 1 })
 	c := r.connect(v, "alice")
 	id := uint32(0)
 	if v == frames.V5 {
@@ -113,7 +113,7 @@ func TestManyRoomsJoinedAtOnceAreFetchedAsAWhole(t *testing.T) {
 // Brokers such as mosquitto 2.0 keep No Local and Retain As Published as a filter has them first: a fetch by a filter
 // that is held does not begin it with others.
 func TestAFetchByAFilterThatIsHeldHasItsOptions(t *testing.T) {
-	r := newRooms(t, func(o *Options) { o.NarrowMax = 1 })
+	r := newRooms(t, func(o *rigOptions) { o.NarrowMax = 1 })
 	c := r.connect(frames.V5, "alice")
 	c.asks(1, 7, frames.Subscription{TopicFilter: "room/+/x", NoLocal: true, RetainAsPublished: true})
 	c.grants(c.asked("room/+/x").PacketID, 0)
@@ -130,7 +130,7 @@ func TestAFetchByAFilterThatIsHeldHasItsOptions(t *testing.T) {
 // fetched by others that match the same, so that it comes by another identifier.
 func TestALiveMessageIsNotLostInAFetch(t *testing.T) {
 	for held, reworded := range map[string][]string{"room/#": {"room/+/#", "room"}, "#": {"+/#"}} {
-		r := newRooms(t, func(o *Options) { o.NarrowMax = 1 })
+		r := newRooms(t, func(o *rigOptions) { o.NarrowMax = 1 })
 		c := r.connect(frames.V5, "alice")
 		c.asks(1, 7, frames.Subscription{TopicFilter: held, RetainAsPublished: true})
 		c.grants(c.asked(held).PacketID, 0)
@@ -154,7 +154,7 @@ func TestALiftedDenyBringsTheRetainedMessages(t *testing.T) {
 	for _, mode := range []SubscribeMode{SubscribeNarrow, SubscribeStrict} {
 		for _, v := range []frames.Version{frames.V311, frames.V5} {
 			t.Run(string(mode)+" "+v.String(), func(t *testing.T) {
-				r := newRooms(t, func(o *Options) { o.SubscribeMode = mode })
+				r := newRooms(t, func(o *rigOptions) { o.SubscribeMode = mode })
 				r.setRules(allowed + denied)
 				c := r.connect(v, "alice")
 				other := at(0, "room/one/+")
@@ -183,7 +183,7 @@ func TestALiftedDenyBringsTheRetainedMessages(t *testing.T) {
 // A Session of which it is not stored what could be read, since it was too much: over the maximum, nothing is fetched
 // for it, and nothing twice.
 func TestASleeperOfWhomNothingIsKnownFetchesNothing(t *testing.T) {
-	r := newRooms(t, func(o *Options) { o.NarrowMax = 1 })
+	r := newRooms(t, func(o *rigOptions) { o.NarrowMax = 1 })
 	c := r.connect(frames.V5, "alice")
 	c.nothingUp() // begun
 	go r.onlySession().restore(&storedSubscriptions{Subscriptions: []storedSubscription{{Filter: "room/#", QoS: 1, ID: 3, Pieces: []string{"room/#"}}}})
@@ -208,7 +208,7 @@ func TestASleeperFetchesWhatItHasGained(t *testing.T) {
 		{"a deny is lifted, strict", SubscribeStrict, all + denied, all, []string{"room/+/secret"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := newRooms(t, func(o *Options) { o.NarrowMax, o.SubscribeMode = 1, tt.mode })
+			r := newRooms(t, func(o *rigOptions) { o.NarrowMax, o.SubscribeMode = 1, tt.mode })
 			r.setRules(tt.before)
 			c := r.connect(frames.V5, "alice")
 			c.asks(1, 0, at(1, "room/#"))
@@ -240,7 +240,7 @@ func TestASleeperFetchesWhatItHasGained(t *testing.T) {
 // The Accesses of fetches are kept for late messages, but not of many reviews, however many fetches each has.
 func TestFetchesKeepFewAccesses(t *testing.T) {
 	c := wholeRooms(t, frames.V5)
-	s := c.onlySession()
+	s := rigOf(c).onlySession()
 	c.asks(2, 8, at(0, "room/+/x"))
 	c.grants(c.asked("room/+/x").PacketID, 0)
 	c.granted(2, 0)
@@ -308,7 +308,7 @@ func TestWhatIsNewComesByItsOwnReview(t *testing.T) {
 		eachOf := []frames.Version{frames.V311, frames.V5}
 		for _, v := range eachOf {
 			c := wholeRooms(t, v)
-			s := c.onlySession()
+			s := rigOf(c).onlySession()
 			s.subs.order.Lock() // the review has to wait
 			c.setRules(roomRules + roomThree)
 			for !s.access().Receive([]byte("room/three/x")).Allowed {
@@ -380,7 +380,7 @@ func TestWhatIsNewComesByItsOwnReview(t *testing.T) {
 // A client that asks for Retain As Published is sent live messages that look like stored ones: they are not
 // taken for those.
 func TestALiveMessageWithItsRetainFlagIsNoStoredOne(t *testing.T) {
-	r := newRooms(t, func(o *Options) { o.NarrowMax = 1 })
+	r := newRooms(t, func(o *rigOptions) { o.NarrowMax = 1 })
 	c := r.connect(frames.V5, "alice")
 	c.asks(1, 7, frames.Subscription{TopicFilter: "room/#", RetainAsPublished: true})
 	c.asked("room/#")
@@ -415,7 +415,7 @@ func TestASubscribeBeforeTheReviewLeavesWhatIsNewToIt(t *testing.T) {
 // One subscription fetches by the very filter that another comes to be held by: both have the message, though the
 // second asks for it only if its filter is new to the broker.
 func TestAFetchByAFilterThatIsNewIsNotItsBeginning(t *testing.T) {
-	r := newRooms(t, func(o *Options) { o.NarrowMax = 1 })
+	r := newRooms(t, func(o *rigOptions) { o.NarrowMax = 1 })
 	r.setRules(roomRules + roomThree + "pattern deny room/three/#\n")
 	c := r.connect(frames.V5, "alice")
 	c.asks(1, 7, at(1, "room/#"))

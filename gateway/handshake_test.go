@@ -11,7 +11,7 @@ import (
 )
 
 // occupy takes all turns of handshakes, until the function that it returns is called.
-func (r *rig) occupy() (leave func()) {
+func (r *gate) occupy() (leave func()) {
 	if err := r.server.handshakeTurns.Acquire(r.t.Context(), wire.HandshakeTurns()); err != nil {
 		r.t.Fatal(err)
 	}
@@ -20,7 +20,7 @@ func (r *rig) occupy() (leave func()) {
 
 func TestHandshakesWaitForTheirTurnAndSessionsDoNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, nil)
+		r := newGate(t, nil)
 		live := r.connect(frames.V311, "alice")
 		leave := r.occupy()
 		later := make(chan *conversation)
@@ -57,7 +57,7 @@ func TestHandshakesWaitForTheirTurnAndSessionsDoNot(t *testing.T) {
 
 func TestTheWaitForATurnHasAnEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, nil)
+		r := newGate(t, nil)
 		defer r.occupy()()
 		conn, err := r.listen.dial()
 		if err != nil {
@@ -76,7 +76,7 @@ func TestTheWaitForATurnHasAnEnd(t *testing.T) {
 // However many clients are slow, they hold no turn that others need.
 func TestSlowClientsHoldUpNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, nil)
+		r := newGate(t, nil)
 		for range wire.HandshakeTurns() + 1 {
 			for _, said := range []string{"", "GET /mqtt HTTP/1.1\r\nHost:", "GET /nothing-here HTTP/1.1\r\nHost: gateway.test\r\n\r\n"} {
 				conn, err := r.listen.dial() // nobody reads the answer of the last

@@ -141,7 +141,7 @@ func (s *session) publishLocal(publish *frames.Publish, topicName []byte) error 
 		reason = freshTokenReason(err)
 		s.log(slog.LevelInfo, "fresh token refused", "err", err.Error())
 	}
-	s.server.options.Metrics.Rejected("publish", reason)
+	s.host.Metrics.Rejected("publish", reason)
 	s.audit(audit.Event{Action: audit.Publish, Decision: audit.Refused, Topic: string(topicName), QoS: uint8(publish.QoS),
 		Retain: publish.Retain, Bytes: len(publish.Payload), Reason: reason})
 	if err := s.tellRejected("publish", topicName, publish.QoS, reason); err != nil {
@@ -164,9 +164,9 @@ func (s *session) acceptPublish(publish *frames.Publish) error {
 
 // freshToken lets the session go on with a new token.
 func (s *session) freshToken(token string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), s.server.options.ConnectTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), s.host.ConnectTimeout)
 	defer cancel()
-	fresh, err := s.server.options.Verifier.Verify(ctx, token)
+	fresh, err := s.host.Verifier.Verify(ctx, token)
 	if err != nil {
 		return err
 	}
@@ -197,7 +197,7 @@ func (s *session) authUp(p frames.Packet) error {
 	token, _ := packet.Properties.Bytes(frames.PropAuthenticationData)
 	if err := s.freshToken(string(token)); err != nil {
 		reason := freshTokenReason(err)
-		s.server.options.Metrics.Rejected("connect", reason)
+		s.host.Metrics.Rejected("connect", reason)
 		s.audit(audit.Event{Action: audit.Connect, Decision: audit.Refused, Reason: reason})
 		if reason == "issuer_unavailable" {
 			return &endError{reason: EndCannotDecide, code: frames.ServerBusy, err: err}

@@ -20,16 +20,6 @@ func authHex(reason frames.ReasonCode, method, token string) string {
 	return hex.EncodeToString(a.Append(nil, frames.V5))
 }
 
-// connectByAuth opens a session with the Authentication Method OAUTH2-JWT.
-func (r *rig) connectByAuth(token string) *conversation {
-	r.t.Helper()
-	connect := connectOf(frames.V5, "")
-	connect.HasPassword, connect.HasUsername, connect.Username = false, false, ""
-	connect.Properties = connect.Properties.AppendBytes(frames.PropAuthenticationMethod, []byte(oauth2JWT)).
-		AppendBytes(frames.PropAuthenticationData, []byte(token))
-	return r.connectWith(connect, "20 03 00 00 00")
-}
-
 func TestAFreshTokenByAuthPutsTheEndOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
@@ -147,15 +137,5 @@ func TestTheGatewaysMessagesCarrySubscriptionIdentifiers(t *testing.T) {
 	}
 	if len(ids) != 2 || !ids[7] || !ids[8] {
 		t.Errorf("the rejection carries the identifiers %v; want 7 and 8", ids)
-	}
-}
-
-// expectRejected wants a message of $topicgate/rejected.
-func (c *conversation) expectRejected(v frames.Version, action, topic string) {
-	c.t.Helper()
-	p, err := frames.ParsePublish(c.expect(frames.TypePublish), v)
-	if err != nil || string(p.TopicName) != topicRejected || p.QoS != 0 ||
-		!strings.Contains(string(p.Payload), `"action":"`+action+`"`) || !strings.Contains(string(p.Payload), `"topic":"`+topic+`"`) {
-		c.t.Errorf("client got %q %s, %v; want the rejection of %s %s", p.TopicName, p.Payload, err, action, topic)
 	}
 }

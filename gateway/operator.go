@@ -9,16 +9,23 @@ import (
 	"topicgate/gateway/registry"
 )
 
-// named reports whether order concerns the session. server.mu is held.
-func (s *session) named(order registry.Order) bool {
-	if !s.counted { // nobody knows yet whose it is
-		return false
+// ID names the session in logs, audit records and the registry.
+func (s *session) ID() string { return s.id }
+
+// Info describes the session to operators; nil before CONNECT was accepted.
+func (s *session) Info() *registry.SessionInfo { return s.info.Load() }
+
+// Named reports whether an admitted session is one with this Client Identifier (empty: any), among these ids
+// (none: any).
+func (s *session) Named(clientID string, ids []string) bool {
+	return (clientID == "" || s.clientID == clientID) && (len(ids) == 0 || slices.Contains(ids, s.id))
+}
+
+// Refresh has what is stored of the session stored anew, if that is about to end.
+func (s *session) Refresh() {
+	if s.info.Load() != nil { // established: it is known whether it persists
+		s.remember()
 	}
-	s.identityMu.Lock()
-	user := s.identity.Username
-	s.identityMu.Unlock()
-	return user == order.User && (order.ClientID == "" || s.clientID == order.ClientID) &&
-		(len(order.Sessions) == 0 || slices.Contains(order.Sessions, s.id))
 }
 
 // announce makes an accepted session known to operators, or what has changed of it.
@@ -27,9 +34,9 @@ func (s *session) announce(info registry.SessionInfo) {
 		info.Expires = time.Time{} // JSON knows no such year
 	}
 	if s.info.Swap(&info) == nil {
-		s.server.registry.Add(&info)
+		s.host.Registry.Add(&info)
 	} else {
-		s.server.registry.Replace(&info)
+		s.host.Registry.Replace(&info)
 	}
 }
 

@@ -22,7 +22,7 @@ func tcpRig(t *testing.T) (address string, brokers net.Listener) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := newRig(t, func(o *Options) {
+	r := newRig(t, func(o *rigOptions) {
 		o.Upstreams = []*url.URL{{Scheme: "tcp", Host: brokers.Addr().String()}}
 		o.Dial = nil
 	})

@@ -13,59 +13,23 @@ import (
 //
 // Only sockets of the operating system can be parked, and only on Linux; others keep their goroutines.
 
-// parkEvery is how often the server looks for pumps that have waited since it last looked.
-const parkEvery = 2 * time.Second
-
 // errParked is what a pump returns that has been parked. Its goroutine must not touch the session any more.
 var errParked = errors.New("parked")
 
-// parkIdle parks those who have waited since the last call, until stop is closed.
-func (s *Server) parkIdle(stop <-chan struct{}) {
-	ticker := time.NewTicker(parkEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-			s.askIdle()
-		case <-stop:
-			return
-		}
-	}
-}
-
-// AskIdle asks the pumps to park that have waited since it was last called.
-func (s *Server) askIdle() {
-	s.mu.Lock()
-	sessions := make([]*session, 0, len(s.sessions))
-	for session := range s.sessions {
-		sessions = append(sessions, session)
-	}
-	s.mu.Unlock()
-	for _, session := range sessions {
-		session.askIdle()
-	}
-}
-
-func (s *session) askIdle() {
+// AskIdle asks the pumps to park that have waited since it was last called. One at a time calls it.
+func (s *session) AskIdle() {
 	if !s.begun.Load() {
 		return
 	}
-	s.endMu.Lock()
-	defer s.endMu.Unlock()
-	if s.endErr != nil {
-		return // whose deadline is to stay
-	}
-	s.clientSocket.AskIdle()
-	s.broker.Socket.AskIdle()
+	_ = s.end.unlessEnded(func() { // whose deadline is to stay
+		s.clientSocket.AskIdle()
+		s.broker.Socket.AskIdle()
+	})
 }
 
 // keepWaiting takes back the read deadline by which k was asked to park, but not that of finish.
 func (s *session) keepWaiting(k *wire.Socket) {
-	s.endMu.Lock()
-	defer s.endMu.Unlock()
-	if s.endErr == nil {
-		_ = k.SetReadDeadline(time.Time{})
-	}
+	_ = s.end.unlessEnded(func() { _ = k.SetReadDeadline(time.Time{}) })
 }
 
 // park ends the pump of d until there is something to read: errParked. It returns nil when the pump is to go
@@ -79,9 +43,9 @@ func (s *session) park(d wire.Direction) error {
 		return err
 	}
 	inbox.Release()
-	s.endMu.Lock()
-	defer s.endMu.Unlock()
-	if s.endErr != nil || !s.server.lot.Put(k, parked{s, d}) {
+	isParked := false
+	_ = s.end.unlessEnded(func() { isParked = s.host.lot.Put(k, parked{s, d}) })
+	if !isParked {
 		return nil
 	}
 	return errParked

@@ -51,7 +51,7 @@ func newRigTCP(t testing.TB, certificates []tls.Certificate) (r *rig, address st
 	if certificates != nil {
 		broker = tls.NewListener(broker, &tls.Config{Certificates: certificates})
 	}
-	r = newRig(t, func(o *Options) {
+	r = newRig(t, func(o *rigOptions) {
 		o.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, network, upstream)
 		}
@@ -68,46 +68,11 @@ func newRigTCP(t testing.TB, certificates []tls.Certificate) (r *rig, address st
 	return r, listener.Addr().String(), broker
 }
 
-// joinTCP opens a session at a URL.
-func (r *rig) joinTCP(at string, broker net.Listener, user string) *conversation {
-	r.t.Helper()
-	dialer := websocket.Dialer{Subprotocols: []string{"mqtt"}, ReadBufferSize: 256, WriteBufferSize: 256, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
-	ws, response, err := dialer.Dial(at, nil)
-	if err != nil {
-		r.t.Fatalf("dial: %v (%v)", err, response)
-	}
-	r.t.Cleanup(func() { _ = ws.Close() })
-	_ = ws.SetReadDeadline(time.Now().Add(patience))
-	c := &conversation{rig: r, ws: ws, v: frames.V311, client: frames.NewReader(&messages{ws: ws}, frames.V311, 0)}
-	connect := frames.Connect{Version: frames.V311, CleanStart: true, ClientID: "c1", HasUsername: true, Username: "u", HasPassword: true, Password: []byte(user)}
-	c.send(connect.Append(nil, frames.V311))
-	if c.conn, err = broker.Accept(); err != nil {
-		r.t.Fatal(err)
-	}
-	r.t.Cleanup(func() { _ = c.conn.Close() })
-	_ = c.conn.SetDeadline(time.Now().Add(patience))
-	c.broker = frames.NewReader(c.conn, frames.V311, 0)
-	c.fromGateway(frames.TypeConnect)
-	c.reply("20 02 00 00")
-	c.expect(frames.TypeConnack)
-	return c
-}
-
 // parkBoth parks the only session.
-func (c *conversation) parkBoth() *session {
-	c.t.Helper()
-	c.parkAll(1)
-	return c.onlySession()
-}
-
-// until waits for a condition.
-func (r *rig) until(what string, is func() bool) {
+func (r *rig) parkBoth() *session {
 	r.t.Helper()
-	for begin := time.Now(); !is(); runtime.Gosched() {
-		if time.Since(begin) > patience {
-			r.t.Fatalf("still not: %s", what)
-		}
-	}
+	r.parkAll(1)
+	return r.onlySession()
 }
 
 func TestAParkedSessionGoesOn(t *testing.T) {
@@ -116,27 +81,28 @@ func TestAParkedSessionGoesOn(t *testing.T) {
 }
 
 func goesOn(c *conversation) {
+	r := rigOf(c)
 	up := publishHex(frames.V311, "chat/status/alice", 0, 0, "here")
 	down := publishHex(frames.V311, "chat/status/bob", 0, 0, "there")
 	for range 3 {
-		c.parkBoth()
+		r.parkBoth()
 		c.say(up)
 		c.passes(up)
-		c.parkBoth()
+		r.parkBoth()
 		c.reply(down)
 		c.hears(down)
 	}
 	// A packet of which the first half has come before the silence.
 	packet := unhex(c.t, up)
 	c.send(packet[:5])
-	c.parkBoth()
+	r.parkBoth()
 	c.send(packet[5:])
 	c.passes(up)
 	half := unhex(c.t, down)
 	if _, err := c.conn.Write(half[:5]); err != nil {
 		c.t.Fatal(err)
 	}
-	c.parkBoth()
+	r.parkBoth()
 	if _, err := c.conn.Write(half[5:]); err != nil {
 		c.t.Fatal(err)
 	}
@@ -145,7 +111,8 @@ func goesOn(c *conversation) {
 
 func TestAPumpInTheMiddleOfAMessageIsNotParked(t *testing.T) {
 	c := connectTCP(t, "alice", false)
-	s := c.parkBoth()
+	r := rigOf(c)
+	s := r.parkBoth()
 	up := publishHex(frames.V311, "chat/status/alice", 0, 0, "here")
 	w, err := c.ws.NextWriter(websocket.BinaryMessage)
 	if err != nil {
@@ -160,7 +127,7 @@ func TestAPumpInTheMiddleOfAMessageIsNotParked(t *testing.T) {
 	}
 	c.passes(up)
 	for range 100 {
-		c.server.askIdle()
+		r.server.askIdle()
 		if s.clientSocket.Parked() {
 			t.Fatal("parked with a message that has not ended")
 		}
@@ -169,20 +136,10 @@ func TestAPumpInTheMiddleOfAMessageIsNotParked(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	c.parkBoth()
+	r.parkBoth()
 	c.say(up)
 	for p := c.fromBroker(); p.Type() != frames.TypePublish; p = c.fromBroker() { // the PINGREQs
 	}
-}
-
-// fromBroker reads what the gateway sends to the broker.
-func (c *conversation) fromBroker() frames.Packet {
-	c.t.Helper()
-	p, err := c.broker.ReadPacket()
-	if err != nil {
-		c.t.Fatalf("broker: %v", err)
-	}
-	return p
 }
 
 func TestAParkedSessionEnds(t *testing.T) {
@@ -193,22 +150,23 @@ func TestAParkedSessionEnds(t *testing.T) {
 		{"the client hangs up", func(c *conversation, _ *session) { _ = c.ws.Close() }},
 		{"the broker hangs up", func(c *conversation, _ *session) { _ = c.conn.Close() }},
 		{"it is ended", func(_ *conversation, s *session) { s.finish(ended(EndDisconnected, nil)) }},
-		{"all are ended", func(c *conversation, _ *session) { go c.server.Close() }},
+		{"all are ended", func(c *conversation, _ *session) { go rigOf(c).server.Close() }},
 		{"the client says goodbye", func(c *conversation, _ *session) { c.say("e0 00") }},
 		{"while it is being parked", func(c *conversation, s *session) {
-			go c.server.askIdle()
+			go rigOf(c).server.askIdle()
 			s.finish(ended(EndDisconnected, nil))
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := connectTCP(t, "alice", false)
-			s := c.parkBoth()
+			r := rigOf(c)
+			s := r.parkBoth()
 			tt.end(c, s)
 			var peers sync.WaitGroup
 			peers.Go(func() { c.drainClient(); _ = c.ws.Close() })
 			peers.Go(func() { _, _ = io.Copy(io.Discard, c.conn); _ = c.conn.Close() })
 			gone := make(chan struct{})
-			go func() { c.server.ended.Wait(); close(gone) }()
+			go func() { r.server.ended.Wait(); close(gone) }()
 			select {
 			case <-gone:
 			case <-time.After(patience):

@@ -50,11 +50,11 @@ func TestAWiderPieceOfASharedSubscriptionComesFirst(t *testing.T) {
 func TestARefusedFilterThatIsAskedForAgainStays(t *testing.T) {
 	c := newRooms(t).connect(frames.V311, "alice")
 	c.nothingUp() // begun
-	s := c.onlySession()
+	s := rigOf(c).onlySession()
 	reviews := func(held bool) {
-		s.subs.mu.Lock()
-		defer s.subs.mu.Unlock()
-		s.subs.reviewing = held // no other reviewer comes to it meanwhile
+		s.subs.requested.mu.Lock()
+		defer s.subs.requested.mu.Unlock()
+		s.subs.requested.running = held // no other reviewer comes to it meanwhile
 	}
 	reviews(true)
 	defer reviews(false)
@@ -240,7 +240,7 @@ func TestASubscriptionThatIsAskedForAgainAndRefusedStays(t *testing.T) {
 // One subscription with Retain As Published is enough for live messages to look like stored ones, though others
 // without it follow.
 func TestALiveMessageWithItsRetainFlagStaysLive(t *testing.T) {
-	r := newRooms(t, func(o *Options) { o.NarrowMax = 1 })
+	r := newRooms(t, func(o *rigOptions) { o.NarrowMax = 1 })
 	c := r.connect(frames.V5, "alice")
 	c.asks(1, 7, frames.Subscription{TopicFilter: "room/#", RetainAsPublished: true})
 	c.grants(c.asked("room/#").PacketID, 0)
@@ -293,7 +293,7 @@ func TestNoReviewFollowsADisconnect(t *testing.T) {
 
 // Who wants no retained messages has none fetched (Retain Handling 2).
 func TestNothingIsFetchedForWhoWantsNoRetainedMessages(t *testing.T) {
-	r := newRooms(t, func(o *Options) { o.NarrowMax = 1 })
+	r := newRooms(t, func(o *rigOptions) { o.NarrowMax = 1 })
 	c := r.connect(frames.V5, "alice")
 	c.asks(1, 7, frames.Subscription{TopicFilter: "room/#", RetainHandling: retainNever}, at(0, "room/+/x"))
 	c.grants(c.asked("room/#", "room/+/x").PacketID, 0, 0)
@@ -304,7 +304,7 @@ func TestNothingIsFetchedForWhoWantsNoRetainedMessages(t *testing.T) {
 
 // What is fetched of several new rules comes once, though they overlap.
 func TestOverlappingGainsAreFetchedOnce(t *testing.T) {
-	r := newRooms(t, func(o *Options) { o.NarrowMax = 2 })
+	r := newRooms(t, func(o *rigOptions) { o.NarrowMax = 2 })
 	r.setRules(roomRules + roomThree) // one too many: held as it is
 	c := r.connect(frames.V5, "alice")
 	c.asks(1, 7, at(1, "room/#"))

@@ -9,8 +9,8 @@ import (
 	"topicgate/policy"
 )
 
-// newRedisRig is newRig for an instance that keeps its sessions, and reads its rules, in r.
-func newRedisRig(t *testing.T, r *redisServer, instance string) *rig {
+// newRedisGate is newRig for an instance that keeps its sessions, and reads its rules, in r.
+func newRedisGate(t *testing.T, r *redisServer, instance string) *gate {
 	t.Helper()
 	r.Run("SET", "tg:acl", chatRules)
 	store, err := policy.NewStore(policy.StoreOptions{RedisURL: "redis://" + r.Addr, Prefix: "tg:", StaleMax: time.Minute})
@@ -25,5 +25,5 @@ func newRedisRig(t *testing.T, r *redisServer, instance string) *rig {
 		running.Wait()
 		_ = store.Close()
 	})
-	return newRig(t, func(o *Options) { o.Policy, o.RedisPrefix, o.Instance = store, "tg:", instance })
+	return newGate(t, func(o *Options) { o.Policy, o.RedisPrefix, o.Instance = store, "tg:", instance })
 }

@@ -8,26 +8,6 @@ import (
 	"topicgate/gateway/edge"
 )
 
-// wantRefused wants a CONNACK with the code of c's version, and the close status.
-func (c *conversation) wantRefused(v3, v5 frames.ReasonCode, status int) {
-	c.t.Helper()
-	connack, err := frames.ParseConnack(c.expect(frames.TypeConnack), c.v)
-	want := v3
-	if c.v == frames.V5 {
-		want = v5
-	}
-	if err != nil || connack.Reason != want || connack.SessionPresent {
-		c.t.Errorf("%s: CONNACK = %+v, %v; want %v", c.v, connack, err, want)
-	}
-	c.closes(status)
-}
-
-func (c *conversation) opens(connect frames.Connect) *conversation {
-	c.t.Helper()
-	c.send(connect.Append(nil, connect.Version))
-	return c
-}
-
 func TestAConnectWithoutAGoodTokenIsRefused(t *testing.T) {
 	for _, v := range versions {
 		r := newRig(t, nil)
@@ -46,8 +26,8 @@ func TestAConnectWithoutAGoodTokenIsRefused(t *testing.T) {
 }
 
 func TestTheFirstTokenSourceThatHoldsAnythingCounts(t *testing.T) {
-	sources := func(kinds ...edge.TokenKind) func(*Options) {
-		return func(o *Options) {
+	sources := func(kinds ...edge.TokenKind) func(*rigOptions) {
+		return func(o *rigOptions) {
 			o.TokenSources = nil
 			for _, k := range kinds {
 				o.TokenSources = append(o.TokenSources, edge.TokenSource{Kind: k})
@@ -108,18 +88,6 @@ func TestClientIdentifiersWithWildcardsExpandInNoRule(t *testing.T) {
 			}
 			c.nothingUp()
 		}
-	}
-}
-
-func TestTooManyConnectionsOfAUserAreRefused(t *testing.T) {
-	for _, v := range versions {
-		r := newRig(t, func(o *Options) { o.MaxConnectionsPerUser = 1 })
-		r.connect(v, "alice")
-		second := connectOf(v, "alice")
-		second.ClientID = "c2"
-		r.dial(v).opens(second).wantRefused(3, 0x97, 1013)
-		r.connect(v, "bob")
-		r.connect(v, "alice") // the same client again: the broker ends the first
 	}
 }
 

@@ -51,7 +51,7 @@ func (s *session) store(quick bool) {
 	}
 	data, err := json.Marshal(stored)
 	if err == nil {
-		err = s.server.sleepers.Keep(context.Background(), s.upstreamID, data, s.sleep.ttl)
+		err = s.host.Sleepers.Keep(context.Background(), s.upstreamID, data, s.sleep.ttl)
 	}
 	if err != nil {
 		// Until the next change the record is older than what the broker has; the check at delivery
@@ -67,7 +67,7 @@ func (s *session) store(quick bool) {
 
 // wakeUp reads what the MQTT Session was subscribed to when its client left; nil if nothing is known.
 func (s *session) wakeUp(ctx context.Context) (*storedSubscriptions, error) {
-	data, err := s.server.sleepers.Load(ctx, s.upstreamID)
+	data, err := s.host.Sleepers.Load(ctx, s.upstreamID)
 	if err != nil {
 		return nil, fmt.Errorf("load subscriptions: %w", err)
 	}
@@ -89,7 +89,7 @@ func (s *session) expectSleep(connect *frames.Connect, connack frames.Properties
 	if !persistent {
 		return
 	}
-	s.sleep.ttl, s.sleep.item = ttl, s.server.sleepers.Item(func() { s.writeDown(false) })
+	s.sleep.ttl, s.sleep.item = ttl, s.host.Sleepers.Item(func() { s.writeDown(false) })
 }
 
 // sleepOf is for how long a record is kept; false: there need be none.

@@ -32,7 +32,7 @@ func TestAFreshTokenOfAnybodyElseIsRefused(t *testing.T) {
 	verifier := tokens{"alice": alice, "issuer": issuer, "subject": subject, "username": username}
 	eachVersion(t, func(t *testing.T, v frames.Version) {
 		for _, token := range []string{"issuer", "subject", "username"} {
-			c := newRig(t, func(o *Options) { o.Verifier = verifier }).connect(v, "alice")
+			c := newRig(t, func(o *rigOptions) { o.Verifier = verifier }).connect(v, "alice")
 			c.asks(1, 0, at(0, topicRejected))
 			c.granted(1, 0)
 			c.say(publishHex(v, topicToken, 1, 7, token))
@@ -64,7 +64,7 @@ func TestAFreshTokenBringsItsOwnRights(t *testing.T) {
 		plain := auth.Identity{Issuer: "https://one.example", Subject: "1", Username: "alice", Expiry: begin.Add(time.Hour)}
 		promoted := plain
 		promoted.Roles, promoted.Expiry = []string{"moderator"}, begin.Add(2*time.Hour)
-		r := newRooms(t, func(o *Options) { o.Verifier = tokens{"plain": plain, "promoted": promoted} })
+		r := newRooms(t, func(o *rigOptions) { o.Verifier = tokens{"plain": plain, "promoted": promoted} })
 		r.setRules(roomRules + "role moderator\ntopic read room/three/#\n")
 		c := r.connect(v, "plain")
 		c.asks(1, 0, at(1, "room/#"))

@@ -2,22 +2,10 @@ package gateway
 
 import (
 	"encoding/hex"
-	"encoding/json"
 	"testing"
 
 	"topicgate/frames"
 )
-
-// subscribed is a client of roomRules that listens to room/#.
-func (r *rig) subscribed(v frames.Version) *conversation {
-	r.t.Helper()
-	c := r.connect(v, "alice")
-	c.asks(1, 0, at(2, "room/#"))
-	up := c.asked("room/one/#", "room/two/#")
-	c.grants(up.PacketID, 2, 2)
-	c.granted(1, 2)
-	return c
-}
 
 // onlyTwo lets alice read one room less than roomRules.
 const onlyTwo = "pattern read room/two/#\n"
@@ -53,19 +41,6 @@ func TestSubscriptionsFollowThePolicy(t *testing.T) {
 			c.left("room/three/#", "room/two/#")
 			c.hearsAccess("room/#")
 		})
-	}
-}
-
-// hearsAccess wants the next packet to say what a subscription covers now.
-func (c *conversation) hearsAccess(filter string, covers ...string) {
-	c.t.Helper()
-	p, err := frames.ParsePublish(c.expect(frames.TypePublish), c.v)
-	if err != nil || string(p.TopicName) != "$topicgate/access" {
-		c.t.Fatalf("client got a message of %q, %v; want $topicgate/access", p.TopicName, err)
-	}
-	want, _ := json.Marshal(coverage{Filter: filter, Covers: append([]string{}, covers...)})
-	if string(p.Payload) != string(want) {
-		c.t.Fatalf("client hears %s; want %s", p.Payload, want)
 	}
 }
 
@@ -168,7 +143,7 @@ func TestAFullClientHearsNothingOfARevokedTopic(t *testing.T) {
 	r := newRooms(t)
 	c := r.subscribed(frames.V311)
 	judged := func() float64 {
-		return counted(r.server.options.Metrics, `topicgate_packets_total{direction="down",packet="publish"}`)
+		return counted(r.server.Metrics, `topicgate_packets_total{direction="down",packet="publish"}`)
 	}
 	before := judged()
 	c.reply(messageHex(c.v, "room/one/before")) // the gateway writes this, and nobody reads
@@ -284,7 +259,7 @@ func TestASessionEndsWhileItsReviewWaitsForTheBroker(t *testing.T) {
 	r.server.Close() // waits for all that the session has started
 	s.subs.mu.Lock()
 	defer s.subs.mu.Unlock()
-	if s.subs.reviewing {
+	if s.subs.requested.isRunning() {
 		t.Error("a review runs on though its session has ended")
 	}
 }

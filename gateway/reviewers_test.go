@@ -35,7 +35,8 @@ func TestReviewersAreFew(t *testing.T) {
 		ended := make([]*session, 100)
 		for i := range ended {
 			ended[i] = &session{}
-			ended[i].subs.reviewing, ended[i].subs.closed = true, true
+			ended[i].subs.requested.running = true
+			ended[i].subs.requested.closed.Store(true)
 			r.add(ended[i])
 		}
 		synctest.Wait()
@@ -47,7 +48,7 @@ func TestReviewersAreFew(t *testing.T) {
 			synctest.Wait()
 		}
 		for _, s := range ended {
-			s.subs.awaitReviews()
+			s.subs.requested.await()
 		}
 		if r.working != 0 || r.waiting != nil || r.comeBack() {
 			t.Errorf("%d reviewers are left, %d sessions wait; want none", r.working, len(r.waiting))

@@ -1,16 +1,17 @@
 package gateway
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"topicgate/gateway/registry"
 	"topicgate/gateway/sleep"
@@ -26,27 +27,21 @@ const maxHeaderBytes = 128 << 10
 
 // Server accepts WebSocket connections and keeps one session for each.
 type Server struct {
-	options  Options
-	log      *slog.Logger
-	clientID clientIDTemplate
-	upgrader websocket.Upgrader
-	brokers  *upstream.Brokers
-	crew     *crew
-	sleepers *sleep.Store
-	lot      *wire.Lot[parked]
-	registry *registry.Registry // nil without Redis
-
+	options        Options
+	host           *Host
+	log            *slog.Logger
+	upgrader       websocket.Upgrader
+	crew           *crew
 	handshakeTurns *semaphore.Weighted
-	reviewers      reviewers
 
 	open     atomic.Int64 // upgraded connections, also those without a session yet
 	draining atomic.Bool  // no new sessions
 
 	mu       sync.Mutex
-	sessions map[*session]struct{}
-	clients  map[clientKey]int // connections of each
-	users    map[string]int    // clients by username
-	ended    sync.WaitGroup    // sessions' goroutines
+	sessions map[*session]*client // nil: nobody knows yet whose it is
+	clients  map[client]int       // connections of each
+	users    map[string]int       // clients by username
+	ended    sync.WaitGroup       // sessions' goroutines
 
 	closing    sync.Once
 	closed     chan struct{}  // by Close, when all sessions are gone
@@ -56,51 +51,70 @@ type Server struct {
 // New checks options and makes a Server. Whoever calls it calls Drain or Close in the end.
 func New(options Options) (*Server, error) {
 	o, err := options.withDefaults()
-	if err != nil {
+	host, hostErr := NewHost(o.Settings)
+	if err := errors.Join(err, hostErr); err != nil {
 		return nil, err
 	}
-	template, err := parseClientIDTemplate(o.ClientIDTemplate)
-	if err != nil {
-		return nil, err
-	}
+	o.Settings = host.Settings
 	s := &Server{
-		options:  o,
-		log:      o.Logger,
-		clientID: template,
-		brokers: upstream.New(upstream.Options{URLs: o.Upstreams, TLS: o.UpstreamTLS, ProxyProtocol: o.UpstreamProxyProtocol,
-			Dial: o.Dial, Observe: o.Metrics.BrokerTried}),
-		crew: newCrew(),
-		lot:  wire.NewLot(resume),
-
+		options:        o,
+		host:           host,
+		log:            o.Logger,
+		crew:           newCrew(),
 		handshakeTurns: semaphore.NewWeighted(wire.HandshakeTurns()),
-
-		sessions: map[*session]struct{}{},
-		clients:  map[clientKey]int{},
-		users:    map[string]int{},
-		closed:   make(chan struct{}),
+		sessions:       map[*session]*client{},
+		clients:        map[client]int{},
+		users:          map[string]int{},
+		closed:         make(chan struct{}),
 	}
 	s.upgrader = websocket.Upgrader{
 		HandshakeTimeout: o.ConnectTimeout,
-		ReadBufferSize:   0, // that of hijacker
+		ReadBufferSize:   0, // that of wire.Hijacker
 		WriteBufferSize:  wsWriteBytes,
 		WriteBufferPool:  &sync.Pool{},
 		Subprotocols:     subprotocols,
 		CheckOrigin:      func(*http.Request) bool { return true }, // accept has looked
 	}
-	s.sleepers = sleep.New(cmp.Or(o.keeper, sleep.NewKeeper(o.Policy.Client(), o.RedisPrefix)), s.refreshSleepers)
-	s.registry = registry.New(o.Policy.Client(), o.RedisPrefix, o.Instance, s.log)
-	s.registry.Start(s.disconnect)
+	redis := o.Policy.Client()
+	host.Brokers = upstream.New(upstream.Options{URLs: o.Upstreams, TLS: o.UpstreamTLS, ProxyProtocol: o.UpstreamProxyProtocol,
+		Dial: o.Dial, Observe: o.Metrics.BrokerTried})
+	host.Registry = registry.New(redis, o.RedisPrefix, o.Instance, s.log)
+	host.Admit, host.Forget = s.admit, s.forget
+	host.Sleepers = sleep.New(sleep.NewKeeper(redis, o.RedisPrefix), s.refreshSleepers)
+	host.Registry.Start(s.disconnect)
 	s.background.Go(func() { s.parkIdle(s.closed) })
 	return s, nil
 }
 
-// refreshSleepers has all that is stored of living sessions stored anew, where it is about to end.
-func (s *Server) refreshSleepers() {
+// live is the sessions that have not ended.
+func (s *Server) live() []*session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for session := range s.sessions {
-		if session.info.Load() != nil { // established: it is known whether it persists
-			session.remember()
+	return slices.Collect(maps.Keys(s.sessions))
+}
+
+// refreshSleepers has all that is stored of living sessions stored anew, where it is about to end.
+func (s *Server) refreshSleepers() {
+	for _, session := range s.live() {
+		session.Refresh()
+	}
+}
+
+// parkEvery is how often the server looks for sessions that have waited since it last looked.
+const parkEvery = 2 * time.Second
+
+// parkIdle parks those who have waited since the last call, until stop is closed.
+func (s *Server) parkIdle(stop <-chan struct{}) {
+	ticker := time.NewTicker(parkEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			for _, session := range s.live() {
+				session.AskIdle()
+			}
+		case <-stop:
+			return
 		}
 	}
 }
@@ -129,14 +143,13 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 
 // Sessions lists the live sessions of this instance that have been accepted, oldest first.
 func (s *Server) Sessions() []registry.SessionInfo {
-	s.mu.Lock()
-	infos := make([]registry.SessionInfo, 0, len(s.sessions))
-	for session := range s.sessions {
-		if info := session.info.Load(); info != nil {
+	live := s.live()
+	infos := make([]registry.SessionInfo, 0, len(live))
+	for _, session := range live {
+		if info := session.Info(); info != nil {
 			infos = append(infos, *info)
 		}
 	}
-	s.mu.Unlock()
 	slices.SortFunc(infos, func(a, b registry.SessionInfo) int { return a.Since.Compare(b.Since) })
 	return infos
 }

@@ -27,7 +27,7 @@ func overSockets(b *testing.B, v frames.Version) (client *websocket.Conn, broker
 		return l
 	}
 	front, back := listen(), listen()
-	r := newRig(b, func(o *Options) {
+	r := newRig(b, func(o *rigOptions) {
 		o.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, network, back.Addr().String())
 		}

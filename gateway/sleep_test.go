@@ -122,7 +122,7 @@ func TestWhatAReviewIsStillSendingIsNotStored(t *testing.T) {
 // What could be read of a filter that is held as it is takes a while to find. A client that asks and asks does not have
 // it found each time: it is written after the broker's answer.
 func TestWhatCouldBeReadIsStoredAfterTheAnswer(t *testing.T) {
-	r := newRooms(t, func(o *Options) { o.NarrowMax = 1 })
+	r := newRooms(t, func(o *rigOptions) { o.NarrowMax = 1 })
 	c := r.connectWith(sleeperConnect(frames.V311), "20 02 00 00")
 	r.awaitStored() // that there is nothing yet
 	record := func() *storedSubscriptions {
@@ -153,7 +153,7 @@ func (deafStore) Load(context.Context, string) ([]byte, error) { return nil, err
 // What a Session is subscribed to must be known before it is resumed, or it would be forgotten for good.
 func TestASleeperIsNotWokenWithoutItsSubscriptions(t *testing.T) {
 	for _, v := range []frames.Version{frames.V311, frames.V5} {
-		r := newRooms(t, func(o *Options) { o.keeper = deafStore{} })
+		r := newRooms(t, func(o *rigOptions) { o.Keeper = deafStore{} })
 		r.dial(v).opens(sleeperConnect(v)).wantRefused(frames.V3ServerUnavailable, frames.ServerUnavailable, 1013)
 	}
 }
@@ -162,11 +162,11 @@ func TestASleeperIsNotWokenWithoutItsSubscriptions(t *testing.T) {
 func TestTheRecordOfALongSessionIsPutOff(t *testing.T) {
 	r := newRooms(t)
 	c, s := r.sleeper()
-	if err := r.server.sleepers.Forget(t.Context(), s.upstreamID); err != nil { // as Redis would in the end
+	if err := r.server.Sleepers.Forget(t.Context(), s.upstreamID); err != nil { // as Redis would in the end
 		t.Fatal(err)
 	}
 	s.sleep.item.Do(func() { s.sleep.at = s.sleep.at.Add(-sleep.Refresh) })
-	r.server.refreshSleepers()
+	r.server.refresh()
 	c.keptPieces(s, "room/one/#", "room/two/#")
 }
 
@@ -186,7 +186,7 @@ func TestStoredSubscriptionsKeepEverything(t *testing.T) {
 		{Filter: "room/one/#", QoS: 2, NoLocal: true, RetainAsPublished: true, RetainHandling: 2, ID: 11, Pieces: []string{"room/one/#"},
 			PieceIDs: map[string]uint32{"room/one/#": alias}},
 	}
-	stored := sorted(storedOf(&c.onlySession().subs))
+	stored := sorted(storedOf(&rigOf(c).onlySession().subs))
 	if !reflect.DeepEqual(stored, want) {
 		t.Errorf("stored: %+v; want %+v", stored, want)
 	}

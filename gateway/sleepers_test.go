@@ -10,36 +10,6 @@ import (
 // sleeperRules lets everybody read some rooms.
 const sleeperRules = "pattern read room/1/#\npattern read room/2/#\n"
 
-func sleeperConnect(v frames.Version) frames.Connect {
-	connect := frames.Connect{Version: v, ClientID: "c1", HasUsername: true, Username: "u", HasPassword: true, Password: []byte("alice")}
-	if v == frames.V5 {
-		connect.Properties = connect.Properties.AppendUint(frames.PropSessionExpiryInterval, 3600)
-	}
-	return connect
-}
-
-// filtersOf reads the filters of the broker's next packet.
-func (c *conversation) filtersOf(t frames.Type) []string {
-	c.t.Helper()
-	p := c.fromGateway(t)
-	if t == frames.TypeUnsubscribe {
-		unsubscribe, err := frames.ParseUnsubscribe(p, c.v)
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		return unsubscribe.TopicFilters
-	}
-	subscribe, err := frames.ParseSubscribe(p, c.v)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	var filters []string
-	for _, f := range subscribe.Filters {
-		filters = append(filters, f.TopicFilter)
-	}
-	return filters
-}
-
 func equal(t *testing.T, what string, got []string, want ...string) {
 	t.Helper()
 	if len(got) != len(want) {
@@ -84,7 +54,7 @@ func (r *rig) awaitStored() {
 func TestAResumedSessionIsPutRightBeforeItHearsAnything(t *testing.T) {
 	for _, v := range []frames.Version{frames.V311, frames.V5} {
 		t.Run(v.String(), func(t *testing.T) {
-			r := newRig(t, func(o *Options) { o.SubscribeMode = SubscribeNarrow })
+			r := newRig(t, func(o *rigOptions) { o.SubscribeMode = SubscribeNarrow })
 			r.setRules(sleeperRules)
 			connack, resumed := "20 02 00 00", "20 02 01 00"
 			if v == frames.V5 {
@@ -116,7 +86,7 @@ func TestAResumedSessionIsPutRightBeforeItHearsAnything(t *testing.T) {
 }
 
 func TestANewSessionForgetsWhatAnOlderOneHad(t *testing.T) {
-	r := newRig(t, func(o *Options) { o.SubscribeMode = SubscribeNarrow })
+	r := newRig(t, func(o *rigOptions) { o.SubscribeMode = SubscribeNarrow })
 	r.setRules(sleeperRules)
 	c := r.connectWith(sleeperConnect(frames.V311), "20 02 00 00")
 	subscribe := frames.Subscribe{PacketID: 5, Filters: []frames.Subscription{{TopicFilter: "room/#"}}}
@@ -141,7 +111,7 @@ func TestANewSessionForgetsWhatAnOlderOneHad(t *testing.T) {
 // joined again while the client sleeps, is subscribed when it comes back.
 func TestARoomLeftJustBeforeTheClientIsKnownToBeUnsubscribed(t *testing.T) {
 	for _, goodbye := range []bool{true, false} {
-		r := newRig(t, func(o *Options) { o.SubscribeMode = SubscribeNarrow })
+		r := newRig(t, func(o *rigOptions) { o.SubscribeMode = SubscribeNarrow })
 		r.setRules(sleeperRules)
 		c := r.connectWith(sleeperConnect(frames.V311), "20 02 00 00")
 		c.asks(5, 0, at(1, "room/+/chat"))

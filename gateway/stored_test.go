@@ -12,7 +12,7 @@ pattern read room/one/#
 pattern read room/two/#
 `
 
-func narrow(o *Options) { o.SubscribeMode = SubscribeNarrow }
+func narrow(o *rigOptions) { o.SubscribeMode = SubscribeNarrow }
 
 func TestStoredSubscriptionsAreThoseOfTheSession(t *testing.T) {
 	r := newRig(t, narrow)

@@ -11,9 +11,9 @@ import (
 )
 
 // newRooms is a gateway that narrows, with roomRules.
-func newRooms(t *testing.T, change ...func(*Options)) *rig {
+func newRooms(t *testing.T, change ...func(*rigOptions)) *rig {
 	t.Helper()
-	r := newRig(t, func(o *Options) {
+	r := newRig(t, func(o *rigOptions) {
 		narrow(o)
 		for _, f := range change {
 			f(o)
@@ -21,68 +21,6 @@ func newRooms(t *testing.T, change ...func(*Options)) *rig {
 	})
 	r.setRules(roomRules)
 	return r
-}
-
-// asks sends a SUBSCRIBE.
-func (c *conversation) asks(packetID uint16, id uint32, filters ...frames.Subscription) {
-	c.t.Helper()
-	s := frames.Subscribe{PacketID: packetID, Filters: filters}
-	if id != 0 {
-		s.Properties = s.Properties.AppendUint(frames.PropSubscriptionIdentifier, id)
-	}
-	c.send(s.Append(nil, c.v))
-}
-
-func at(qos frames.QoS, filter string) frames.Subscription {
-	return frames.Subscription{TopicFilter: filter, QoS: qos}
-}
-
-// asked is the broker's next packet, a SUBSCRIBE of these filters.
-func (c *conversation) asked(filters ...string) frames.Subscribe {
-	c.t.Helper()
-	s, err := frames.ParseSubscribe(c.fromGateway(frames.TypeSubscribe), c.v)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	var got []string
-	for _, f := range s.Filters {
-		got = append(got, f.TopicFilter)
-	}
-	if !slices.Equal(got, filters) {
-		c.t.Fatalf("broker got SUBSCRIBE %q; want %q", got, filters)
-	}
-	return s
-}
-
-// left is the broker's next packet, an UNSUBSCRIBE of these filters.
-func (c *conversation) left(filters ...string) frames.Unsubscribe {
-	c.t.Helper()
-	u, err := frames.ParseUnsubscribe(c.fromGateway(frames.TypeUnsubscribe), c.v)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	if !slices.Equal(u.TopicFilters, filters) {
-		c.t.Fatalf("broker got UNSUBSCRIBE %q; want %q", u.TopicFilters, filters)
-	}
-	return u
-}
-
-// grants answers a SUBSCRIBE as the broker.
-func (c *conversation) grants(packetID uint16, codes ...frames.ReasonCode) {
-	c.t.Helper()
-	c.reply(hex.EncodeToString(frames.Suback{PacketID: packetID, Reasons: codes}.Append(nil, c.v)))
-}
-
-// releases answers an UNSUBSCRIBE as the broker.
-func (c *conversation) releases(u frames.Unsubscribe) {
-	c.t.Helper()
-	c.reply(hex.EncodeToString(frames.Unsuback{PacketID: u.PacketID, Reasons: make([]frames.ReasonCode, len(u.TopicFilters))}.Append(nil, c.v)))
-}
-
-// granted wants this SUBACK as the client's next packet.
-func (c *conversation) granted(packetID uint16, codes ...frames.ReasonCode) {
-	c.t.Helper()
-	c.hears(hex.EncodeToString(frames.Suback{PacketID: packetID, Reasons: codes}.Append(nil, c.v)))
 }
 
 // message is a PUBLISH at QoS 0 with Subscription Identifiers, in hex.
@@ -319,7 +257,7 @@ func TestManyPiecesGoUpInSeveralPacketsAndComeDownInOneAnswer(t *testing.T) {
 }
 
 func TestTooManyPiecesAreHeldAsAskedFor(t *testing.T) {
-	r := newRooms(t, func(o *Options) { o.NarrowMax = 1 })
+	r := newRooms(t, func(o *rigOptions) { o.NarrowMax = 1 })
 	c := r.connect(frames.V5, "alice")
 	c.asks(1, 0, at(1, "room/#"), at(1, "room/one/#"))
 	c.asked("room/#", "room/one/#")

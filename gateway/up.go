@@ -45,7 +45,7 @@ func (s *session) pumpUp() error {
 		for {
 			p, ok, err := s.up.inbox.Next(s.version, s.up.maximum)
 			if err != nil {
-				s.server.options.Metrics.MalformedPacket(wire.Up)
+				s.host.Metrics.MalformedPacket(wire.Up)
 				return s.upEnded(brokenPacket(err))
 			}
 			if !ok {
@@ -71,7 +71,7 @@ func (s *session) pumpUp() error {
 // upEnded sends on what was judged before the end.
 func (s *session) upEnded(err error) error {
 	_ = s.upstream.Flush()
-	s.up.counts.Flush(s.server.options.Metrics, wire.Up)
+	s.up.counts.Flush(s.host.Metrics, wire.Up)
 	return err
 }
 
@@ -89,7 +89,7 @@ func (s *session) upWaits() error {
 // upIdle sends on what was judged so far: the pump is about to wait for something, perhaps in the
 // middle of a packet, whose bytes stay as they are.
 func (s *session) upIdle() error {
-	s.up.counts.Flush(s.server.options.Metrics, wire.Up)
+	s.up.counts.Flush(s.host.Metrics, wire.Up)
 	if err := s.upstream.Flush(); err != nil {
 		return s.brokerWriteError(err)
 	}
@@ -165,7 +165,7 @@ func (s *session) handleUp(p frames.Packet) error {
 }
 
 func (s *session) malformedUp(err error) error {
-	s.server.options.Metrics.MalformedPacket(wire.Up)
+	s.host.Metrics.MalformedPacket(wire.Up)
 	return brokenPacket(err)
 }
 
@@ -210,7 +210,7 @@ func (s *session) publishUp(p frames.Packet) error {
 	if d := s.up.recent.ask(s.access(), topicName, (*policy.Access).Publish); !d.Allowed {
 		return s.rejectPublish(&publish, topicName, d)
 	}
-	if s.server.options.AuditAllowed {
+	if s.host.AuditAllowed {
 		s.auditPublish(&publish, topicName)
 	}
 	size := len(p.Raw) + len(topicName) + len(s.userProperty) + propertyOverhead
@@ -255,7 +255,7 @@ func (s *session) forged(p frames.Property) bool {
 		return false
 	}
 	name, _ := p.Pair()
-	return bytes.EqualFold(name, []byte(s.server.options.UserProperty))
+	return bytes.EqualFold(name, []byte(s.host.UserProperty))
 }
 
 // slowDown waits until the session may publish again. What is on its way goes out first; the client
@@ -273,7 +273,7 @@ func (s *session) slowDown() error {
 	select {
 	case <-timer.C:
 		return nil
-	case <-s.done:
+	case <-s.end.done:
 		return s.cause()
 	}
 }

@@ -41,7 +41,7 @@ func TestARefusedPublishIsAnsweredAsItsQoSAndVersionDemand(t *testing.T) {
 
 func TestARefusedPublishDisconnectsIfSoConfigured(t *testing.T) {
 	for _, v := range versions {
-		c := newRig(t, func(o *Options) { o.DenyPublish = DenyDisconnect }).connect(v, "alice")
+		c := newRig(t, func(o *rigOptions) { o.DenyPublish = DenyDisconnect }).connect(v, "alice")
 		c.say(publishHex(v, "chat/status/bob", 0, 0, "dropped all the same"))
 		c.nothingUp()
 		c.say(publishHex(v, "chat/status/bob", 1, 7, "x"))
@@ -257,7 +257,7 @@ func containsByte(codes []byte, code byte) bool {
 
 func TestAPacketOverTheMaximumIsRefusedFromItsHeader(t *testing.T) {
 	for _, v := range versions {
-		c := newRig(t, func(o *Options) { o.MaxPacketBytes = 1000 }).connect(v, "alice")
+		c := newRig(t, func(o *rigOptions) { o.MaxPacketBytes = 1000 }).connect(v, "alice")
 		c.say("30 e9 07") // 1001 bytes and the header; the body never comes
 		if v == frames.V5 {
 			c.hears("e0 01 95")

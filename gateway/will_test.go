@@ -57,7 +57,7 @@ func TestAWillFiresWhenTheSessionEndsUnlessItMayNotAnyMore(t *testing.T) {
 		{"lost, revoked", true, func(c *conversation) { _ = c.ws.Close() }, "e0 00"},
 		{"protocol error, allowed", false, func(c *conversation) { c.say("d0 00") }, ""},
 		{"protocol error, revoked", true, func(c *conversation) { c.say("d0 00") }, "e0 00"},
-		{"drained, revoked", true, func(c *conversation) { go c.server.Close() }, "e0 00"},
+		{"drained, revoked", true, func(c *conversation) { go rigOf(c).server.Close() }, "e0 00"},
 		{"DISCONNECT, allowed", false, func(c *conversation) { c.say("e0 00") }, "e0 00"},
 		{"DISCONNECT, revoked", true, func(c *conversation) { c.say("e0 00") }, "e0 00"},
 	} {

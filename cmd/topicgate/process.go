@@ -104,42 +104,40 @@ func newAudit(c config.Config, p *process, stdout io.Writer) *audit.Log {
 
 func (p *process) gatewayOptions(c config.Config) (gateway.Options, error) {
 	o := gateway.Options{
-		Paths:          c.WSPaths,
-		AllowedOrigins: c.AllowedOrigins,
-		TrustedProxies: edge.TrustedProxies(c.TrustedProxies),
-
-		ClientIDTemplate: c.ClientID,
-		UserProperty:     c.UserProperty,
-
-		UpstreamUsername:      c.UpstreamUsername,
-		UpstreamPassword:      c.UpstreamPassword.Reveal(),
+		Paths:                 c.WSPaths,
+		AllowedOrigins:        c.AllowedOrigins,
+		TrustedProxies:        edge.TrustedProxies(c.TrustedProxies),
 		UpstreamProxyProtocol: c.UpstreamProxyProtocol == config.ProxyProtocolV2,
-
-		SubscribeMode: gateway.SubscribeMode(c.SubscribeMode),
-		NarrowMax:     c.NarrowMax,
-		DenyPublish:   gateway.DenyPublish(c.DenyPublish),
-		AuditAllowed:  c.AuditAllowed,
-
-		MaxPacketBytes:        int(c.MaxPacketSize),
 		MaxConnections:        c.MaxConnections,
 		MaxConnectionsPerUser: c.MaxConnectionsPerUser,
-		MaxSubscriptions:      c.MaxSubscriptions,
-		PublishRate:           c.PublishRate,
-		PublishBurst:          c.PublishBurst,
+		DrainTimeout:          c.DrainTimeout,
+		RedisPrefix:           c.RedisPrefix,
+		Settings: gateway.Settings{
+			ClientIDTemplate: c.ClientID,
+			UserProperty:     c.UserProperty,
+			UpstreamUsername: c.UpstreamUsername,
+			UpstreamPassword: c.UpstreamPassword.Reveal(),
 
-		ConnectTimeout: c.ConnectTimeout,
-		WriteTimeout:   c.WriteTimeout,
-		DrainTimeout:   c.DrainTimeout,
+			SubscribeMode: gateway.SubscribeMode(c.SubscribeMode),
+			NarrowMax:     c.NarrowMax,
+			DenyPublish:   gateway.DenyPublish(c.DenyPublish),
+			AuditAllowed:  c.AuditAllowed,
 
-		Instance: p.instance,
-		Verifier: p.verifier,
-		Policy:   p.store,
+			MaxPacketBytes:   int(c.MaxPacketSize),
+			MaxSubscriptions: c.MaxSubscriptions,
+			PublishRate:      c.PublishRate,
+			PublishBurst:     c.PublishBurst,
 
-		RedisPrefix: c.RedisPrefix,
+			ConnectTimeout: c.ConnectTimeout,
+			WriteTimeout:   c.WriteTimeout,
 
-		Audit:   p.audit,
-		Metrics: p.metrics,
-		Logger:  p.log,
+			Instance: p.instance,
+			Verifier: p.verifier,
+			Policy:   p.store,
+			Audit:    p.audit,
+			Metrics:  p.metrics,
+			Logger:   p.log,
+		},
 	}
 	for _, s := range c.TokenSources {
 		o.TokenSources = append(o.TokenSources, edge.TokenSource{Kind: edge.TokenKind(s.Kind), Name: s.Name})

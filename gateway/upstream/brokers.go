@@ -65,7 +65,7 @@ type Options struct {
 	TLS           *tls.Config // for tls:// brokers; nil: the system's roots
 	ProxyProtocol bool        // send a PROXY protocol v2 header
 
-	// Dial opens the connection to a broker.
+	// Dial opens the connection to a broker; nil: net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Observe hears of each attempt; result is one of Results.
 	Observe func(result string)
@@ -74,6 +74,9 @@ type Options struct {
 // New makes the brokers.
 func New(o Options) *Brokers {
 	b := &Brokers{tls: o.TLS, proxy: o.ProxyProtocol, dial: o.Dial, observe: o.Observe}
+	if b.dial == nil {
+		b.dial = (&net.Dialer{}).DialContext
+	}
 	for _, u := range o.URLs {
 		b.all = append(b.all, newBroker(u))
 	}
