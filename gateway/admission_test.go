@@ -8,34 +8,35 @@ import (
 	"github.com/gorilla/websocket"
 
 	"topicgate/frames"
+	"topicgate/gateway/internal/play"
 )
 
 func TestTooManyConnectionsOfAUserAreRefused(t *testing.T) {
-	for _, v := range versions {
+	for _, v := range play.Versions {
 		r := newGate(t, func(o *Options) { o.MaxConnectionsPerUser = 1 })
-		r.connect(v, "alice")
-		second := connectOf(v, "alice")
+		r.Connect(v, "alice")
+		second := play.ConnectOf(v, "alice")
 		second.ClientID = "c2"
-		r.dial(v).opens(second).wantRefused(3, 0x97, 1013)
-		r.connect(v, "bob")
-		r.connect(v, "alice") // the same client again: the broker ends the first
+		r.Dial(v).Opens(second).WantRefused(3, 0x97, 1013)
+		r.Connect(v, "bob")
+		r.Connect(v, "alice") // the same client again: the broker ends the first
 	}
 }
 
 func TestSessionsLeaveNothingBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newGate(t, func(o *Options) { o.MaxConnectionsPerUser = 5; o.MaxConnections = 1 })
-		for _, end := range []func(c *conversation){
-			func(c *conversation) { c.say("e0 00"); c.passes("e0 00") },
-			func(c *conversation) { _ = c.ws.Close() },
-			func(c *conversation) { _ = c.conn.Close() },
-			func(c *conversation) {
-				_ = c.ws.WriteControl(8, websocket.FormatCloseMessage(1001, ""), time.Now().Add(time.Second))
+		for _, end := range []func(c *play.Conversation){
+			func(c *play.Conversation) { c.Say("e0 00"); c.Passes("e0 00") },
+			func(c *play.Conversation) { _ = c.WS.Close() },
+			func(c *play.Conversation) { _ = c.Conn.Close() },
+			func(c *play.Conversation) {
+				_ = c.WS.WriteControl(8, websocket.FormatCloseMessage(1001, ""), time.Now().Add(time.Second))
 			},
 		} {
-			c := r.connect(frames.V311, "alice")
+			c := r.Connect(frames.V311, "alice")
 			end(c)
-			c.drainClient()
+			c.DrainClient()
 			synctest.Wait()
 			r.server.mu.Lock()
 			sessions, users := len(r.server.sessions), len(r.server.users)

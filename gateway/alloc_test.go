@@ -7,6 +7,7 @@ import (
 
 	"topicgate/auth"
 	"topicgate/frames"
+	"topicgate/gateway/internal/play"
 	"topicgate/gateway/wire"
 )
 
@@ -16,7 +17,7 @@ type path struct {
 	written int
 }
 
-// newPath makes a session of alice, with an access of chatRules.
+// newPath makes a session of alice, with an access of ChatRules.
 func newPath(tb testing.TB, v frames.Version) *path {
 	tb.Helper()
 	r := newRig(tb, nil).server
@@ -36,7 +37,7 @@ func newPath(tb testing.TB, v frames.Version) *path {
 	tb.Cleanup(grant.Close)
 	p.grant = grant
 	if v == frames.V5 {
-		p.userProperty = stamp(nil)
+		p.userProperty = play.Stamp(nil)
 	}
 	return p
 }
@@ -44,7 +45,7 @@ func newPath(tb testing.TB, v frames.Version) *path {
 // cutOne is packet as the pumps get it.
 func cutOne(tb testing.TB, packet string, v frames.Version) frames.Packet {
 	tb.Helper()
-	p, ok, err := frames.Cut(unhex(tb, packet), v, 0)
+	p, ok, err := frames.Cut(play.Unhex(tb, packet), v, 0)
 	if !ok || err != nil {
 		tb.Fatal(err)
 	}
@@ -61,12 +62,12 @@ var paths = []struct {
 }{
 	{"up 3.1.1 as it came", frames.V311, true, "chat/status/alice", nil},
 	{"up 5.0 stamped", frames.V5, true, "chat/status/alice", nil},
-	{"up 5.0 stamped with an alias", frames.V5, true, "chat/status/alice", aliased(1)},
-	{"up 5.0 forged", frames.V5, true, "chat/status/alice", stamp(nil)},
+	{"up 5.0 stamped with an alias", frames.V5, true, "chat/status/alice", play.Aliased(1)},
+	{"up 5.0 forged", frames.V5, true, "chat/status/alice", play.Stamp(nil)},
 	{"down 3.1.1 as it came", frames.V311, false, "chat/status/bob", nil},
 	{"down 5.0 as it came", frames.V5, false, "chat/status/bob", nil},
-	{"down 5.0 with an alias", frames.V5, false, "chat/status/bob", aliased(1)},
-	{"down 5.0 with an alias that was not allowed", frames.V5, false, "chat/status/bob", aliased(40)},
+	{"down 5.0 with an alias", frames.V5, false, "chat/status/bob", play.Aliased(1)},
+	{"down 5.0 with an alias that was not allowed", frames.V5, false, "chat/status/bob", play.Aliased(40)},
 }
 
 // step is what a pump does for a read with one packet.

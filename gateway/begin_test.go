@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"sync"
 	"testing"
+
+	"topicgate/gateway/internal/play"
 )
 
 func TestThePolicyMayChangeWhileSessionsBegin(t *testing.T) {
@@ -20,20 +22,20 @@ func TestThePolicyMayChangeWhileSessionsBegin(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				if err := r.policy.Reload(); err != nil {
+				if err := r.Policy.Reload(); err != nil {
 					t.Error(err)
 				}
 			}
 		}
 	})
 	for i := range 30 {
-		connect := connectOf(versions[i%len(versions)], "alice")
+		connect := play.ConnectOf(play.Versions[i%len(play.Versions)], "alice")
 		connect.ClientID = fmt.Sprint("c", i)
-		c := r.connectWith(connect, acceptedBy(connect.Version))
-		c.nothingUp()
-		c.say("e0 00")
-		c.passes("e0 00")
-		c.brokerEnds()
+		c := r.ConnectWith(connect, play.AcceptedBy(connect.Version))
+		c.NothingUp()
+		c.Say("e0 00")
+		c.Passes("e0 00")
+		c.BrokerEnds()
 	}
 	close(stop)
 	changing.Wait()

@@ -14,6 +14,7 @@ import (
 
 	"topicgate/frames"
 	"topicgate/gateway/edge"
+	"topicgate/gateway/internal/play"
 	"topicgate/gateway/internal/redistest"
 	"topicgate/policy"
 )
@@ -40,7 +41,7 @@ func newConnectBed(b testing.TB) (address string) {
 		b.Fatal(err)
 	}
 	rules := filepath.Join(b.TempDir(), "rules.acl")
-	if err := os.WriteFile(rules, []byte(chatRules+"pattern readwrite chat/room/{rooms}/#\n"), 0o600); err != nil {
+	if err := os.WriteFile(rules, []byte(play.ChatRules+"pattern readwrite chat/room/{rooms}/#\n"), 0o600); err != nil {
 		b.Fatal(err)
 	}
 	store, err := policy.NewStore(policy.StoreOptions{PolicyFile: rules, RedisURL: "redis://" + redis.Addr, Prefix: "topicgate:"})
@@ -49,7 +50,7 @@ func newConnectBed(b testing.TB) (address string) {
 	}
 	server, err := New(Options{
 		Paths: []string{"/mqtt"}, RedisPrefix: "topicgate:", Upstreams: []*url.URL{{Scheme: "tcp", Host: broker.Addr().String()}},
-		Settings: Settings{TokenSources: []edge.TokenSource{{Kind: edge.TokenPassword}}, Verifier: names{}, Policy: store, Metrics: NewMetrics()},
+		Settings: Settings{TokenSources: []edge.TokenSource{{Kind: edge.TokenPassword}}, Verifier: play.Names{}, Policy: store, Metrics: NewMetrics()},
 	})
 	if err != nil {
 		b.Fatal(err)

@@ -8,16 +8,17 @@ import (
 	"time"
 
 	"topicgate/frames"
+	"topicgate/gateway/internal/play"
 )
 
 func TestDrainSpreadsTheEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newGate(t, nil)
-		var sessions []*conversation
+		var sessions []*play.Conversation
 		for i := range 3 {
-			connect := connectOf(frames.V5, "alice")
+			connect := play.ConnectOf(frames.V5, "alice")
 			connect.ClientID = fmt.Sprint("c", i)
-			sessions = append(sessions, r.connectWith(connect, "20 03 00 00 00").patient())
+			sessions = append(sessions, r.ConnectWith(connect, "20 03 00 00 00").Patient())
 		}
 		synctest.Wait()
 		begin := time.Now()
@@ -26,8 +27,8 @@ func TestDrainSpreadsTheEnds(t *testing.T) {
 		ends := make(chan time.Duration)
 		for _, c := range sessions {
 			go func() {
-				c.hears("e0 01 8b")
-				c.closes(1012)
+				c.Hears("e0 01 8b")
+				c.Closes(1012)
 				ends <- time.Since(begin)
 			}()
 		}
@@ -50,9 +51,9 @@ func TestDrainSpreadsTheEnds(t *testing.T) {
 func TestADrainDuringTheUpgradeIsNotForgotten(t *testing.T) {
 	for range 20 {
 		r := newGate(t, nil)
-		c := r.dial(frames.V311)
+		c := r.Dial(frames.V311)
 		go r.server.Close() // whether the session has begun to read or not
-		c.closes(1012)
+		c.Closes(1012)
 	}
 }
 

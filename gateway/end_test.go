@@ -13,6 +13,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"topicgate/frames"
+	"topicgate/gateway/internal/play"
 	"topicgate/gateway/metrics"
 )
 
@@ -60,53 +61,53 @@ func TestBrokenPacketsTellTheirReasonCode(t *testing.T) {
 }
 
 func TestTheTokensEndIsTheSessionsEnd(t *testing.T) {
-	eachVersion(t, func(t *testing.T, v frames.Version) {
+	play.EachVersion(t, func(t *testing.T, v frames.Version) {
 		begin := time.Now()
-		c := newRig(t, nil).connect(v, "alice@1h").patient()
+		c := newRig(t, nil).Connect(v, "alice@1h").Patient()
 		if v == frames.V5 {
-			c.hears("e0 01 87")
+			c.Hears("e0 01 87")
 		}
-		c.closes(4401)
+		c.Closes(4401)
 		if d := time.Since(begin); d != time.Hour {
 			t.Errorf("ended after %v; want 1h", d)
 		}
-		c.brokerEnds() // without a DISCONNECT: the Will fires
+		c.BrokerEnds() // without a DISCONNECT: the Will fires
 	})
 }
 
 func TestAnExpiredTokenEndsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newRig(t, nil).connect(frames.V5, "alice@0s")
-		c.hears("e0 01 87")
-		c.closes(4401)
+		c := newRig(t, nil).Connect(frames.V5, "alice@0s")
+		c.Hears("e0 01 87")
+		c.Closes(4401)
 	})
 }
 
 func TestAStalledBrokerDoesNotSilenceTheGatewaysLastWords(t *testing.T) {
-	eachVersion(t, func(t *testing.T, v frames.Version) {
+	play.EachVersion(t, func(t *testing.T, v frames.Version) {
 		r := newRig(t, nil)
-		c := r.connect(v, "alice").patient()
+		c := r.Connect(v, "alice").Patient()
 		synctest.Wait()
-		c.say(publishHex(v, "chat/status/alice", 0, 0, "nobody reads this"))
+		c.Say(play.PublishHex(v, "chat/status/alice", 0, 0, "nobody reads this"))
 		synctest.Wait()
 		go r.server.Close()
 		if v == frames.V5 {
-			c.hears("e0 01 8b")
+			c.Hears("e0 01 8b")
 		}
-		c.closes(1012)
+		c.Closes(1012)
 	})
 }
 
 func TestABrokerThatDoesNotReadEndsTheSession(t *testing.T) {
-	eachVersion(t, func(t *testing.T, v frames.Version) {
-		c := newRig(t, nil).connect(v, "alice").patient()
+	play.EachVersion(t, func(t *testing.T, v frames.Version) {
+		c := newRig(t, nil).Connect(v, "alice").Patient()
 		synctest.Wait()
 		begin := time.Now()
-		c.say(publishHex(v, "chat/status/alice", 0, 0, "nobody reads this"))
+		c.Say(play.PublishHex(v, "chat/status/alice", 0, 0, "nobody reads this"))
 		if v == frames.V5 {
-			c.hears("e0 01 8b")
+			c.Hears("e0 01 8b")
 		}
-		c.closes(1013)
+		c.Closes(1013)
 		if d := time.Since(begin); d < 26*time.Second || d > 30*time.Second { // the deadline is moved now and then
 			t.Errorf("ended after %v; want the write timeout", d)
 		}

@@ -8,28 +8,29 @@ import (
 	"go.uber.org/goleak"
 
 	"topicgate/gateway/edge"
+	"topicgate/gateway/internal/play"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // gate is a gateway on a stage.
 type gate struct {
-	*stage
+	*play.Stage
 	server *Server
 }
 
-// newGate makes a gateway with chatRules; change may alter its options.
+// newGate makes a gateway with ChatRules; change may alter its options.
 func newGate(t testing.TB, change func(*Options)) *gate {
 	t.Helper()
-	r := &gate{stage: newStage(t)}
+	r := &gate{Stage: play.NewStage(t)}
 	options := Options{
 		Paths:     []string{"/mqtt"},
 		Upstreams: []*url.URL{{Scheme: "tcp", Host: "broker.test:1883"}},
-		Dial:      r.dialBroker,
+		Dial:      r.DialBroker,
 		Settings: Settings{
 			TokenSources: []edge.TokenSource{{Kind: edge.TokenPassword}}, UserProperty: "topicgate-user",
 			UpstreamUsername: "{username}", SubscribeMode: SubscribeStrict,
-			Verifier: names{time.Now()}, Policy: r.policy, Audit: r.audit, Metrics: NewMetrics(),
+			Verifier: play.Names{Begin: time.Now()}, Policy: r.Policy, Audit: r.Audit, Metrics: NewMetrics(),
 		},
 	}
 	if change != nil {
@@ -39,6 +40,6 @@ func newGate(t testing.TB, change func(*Options)) *gate {
 	if r.server, err = New(options); err != nil {
 		t.Fatal(err)
 	}
-	r.run(r.server.Serve, r.server.Close)
+	r.Run(r.server.Serve, r.server.Close)
 	return r
 }

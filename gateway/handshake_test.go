@@ -7,13 +7,14 @@ import (
 	"time"
 
 	"topicgate/frames"
+	"topicgate/gateway/internal/play"
 	"topicgate/gateway/wire"
 )
 
 // occupy takes all turns of handshakes, until the function that it returns is called.
 func (r *gate) occupy() (leave func()) {
-	if err := r.server.handshakeTurns.Acquire(r.t.Context(), wire.HandshakeTurns()); err != nil {
-		r.t.Fatal(err)
+	if err := r.server.handshakeTurns.Acquire(r.T.Context(), wire.HandshakeTurns()); err != nil {
+		r.T.Fatal(err)
 	}
 	return func() { r.server.handshakeTurns.Release(wire.HandshakeTurns()) }
 }
@@ -21,34 +22,34 @@ func (r *gate) occupy() (leave func()) {
 func TestHandshakesWaitForTheirTurnAndSessionsDoNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newGate(t, nil)
-		live := r.connect(frames.V311, "alice")
+		live := r.Connect(frames.V311, "alice")
 		leave := r.occupy()
-		later := make(chan *conversation)
-		go func() { later <- r.dial(frames.V311) }()
+		later := make(chan *play.Conversation)
+		go func() { later <- r.Dial(frames.V311) }()
 		synctest.Wait()
 		select {
 		case <-later:
 			t.Fatal("upgraded without a turn")
 		default:
 		}
-		live.say(publishHex(frames.V311, "chat/status/alice", 0, 0, "here"))
-		live.passes(publishHex(frames.V311, "chat/status/alice", 0, 0, "here"))
+		live.Say(play.PublishHex(frames.V311, "chat/status/alice", 0, 0, "here"))
+		live.Passes(play.PublishHex(frames.V311, "chat/status/alice", 0, 0, "here"))
 		leave()
 		c := <-later
 		leave = r.occupy()
-		connect := connectOf(frames.V311, "bob")
-		c.send(connect.Append(nil, frames.V311))
+		connect := play.ConnectOf(frames.V311, "bob")
+		c.Send(connect.Append(nil, frames.V311))
 		synctest.Wait()
 		select {
-		case <-r.brokers:
+		case <-r.Brokers:
 			t.Fatal("CONNECT was read without a turn")
 		default:
 		}
 		leave()
-		c.accept()
-		c.fromGateway(frames.TypeConnect)
-		c.reply("20 02 00 00")
-		c.hears("20 02 00 00")
+		c.Accept()
+		c.FromGateway(frames.TypeConnect)
+		c.Reply("20 02 00 00")
+		c.Hears("20 02 00 00")
 		if !r.server.handshakeTurns.TryAcquire(wire.HandshakeTurns()) {
 			t.Error("a turn is held when nobody connects")
 		}
@@ -59,7 +60,7 @@ func TestTheWaitForATurnHasAnEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newGate(t, nil)
 		defer r.occupy()()
-		conn, err := r.listen.dial()
+		conn, err := r.Listen.Dial()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,7 +80,7 @@ func TestSlowClientsHoldUpNobodyElse(t *testing.T) {
 		r := newGate(t, nil)
 		for range wire.HandshakeTurns() + 1 {
 			for _, said := range []string{"", "GET /mqtt HTTP/1.1\r\nHost:", "GET /nothing-here HTTP/1.1\r\nHost: gateway.test\r\n\r\n"} {
-				conn, err := r.listen.dial() // nobody reads the answer of the last
+				conn, err := r.Listen.Dial() // nobody reads the answer of the last
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -88,10 +89,10 @@ func TestSlowClientsHoldUpNobodyElse(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			r.dial(frames.V311)
-			r.dial(frames.V311).say("10 0d 00 04 4d")
+			r.Dial(frames.V311)
+			r.Dial(frames.V311).Say("10 0d 00 04 4d")
 		}
 		synctest.Wait()
-		r.connect(frames.V311, "alice")
+		r.Connect(frames.V311, "alice")
 	})
 }

@@ -40,14 +40,14 @@ func BenchmarkIdle(b *testing.B) {
 		before := inUse()
 		conversations := make([]net.Conn, 0, 2*sessions)
 		for n := range sessions {
-			c := r.joinTCP("ws://"+address+"/mqtt", broker, fmt.Sprintf("user-%d", n))
+			c := r.JoinTCP("ws://"+address+"/mqtt", broker, fmt.Sprintf("user-%d", n))
 			subscribe := frames.Subscribe{PacketID: 1, Filters: []frames.Subscription{{TopicFilter: "chat/status/+"}}}
-			c.send(subscribe.Append(nil, frames.V311))
-			c.fromGateway(frames.TypeSubscribe)
-			c.reply("90 03 00 01 00")
-			c.expect(frames.TypeSuback)
-			c.client, c.broker = nil, nil // with what they buffer
-			conversations = append(conversations, c.ws.NetConn(), c.conn)
+			c.Send(subscribe.Append(nil, frames.V311))
+			c.FromGateway(frames.TypeSubscribe)
+			c.Reply("90 03 00 01 00")
+			c.Expect(frames.TypeSuback)
+			c.Client, c.Broker = nil, nil // with what they buffer
+			conversations = append(conversations, c.WS.NetConn(), c.Conn)
 		}
 		b.StartTimer()
 		r.parkAll(sessions)
@@ -63,8 +63,8 @@ func BenchmarkIdle(b *testing.B) {
 
 // parkAll asks until n sessions are parked.
 func (r *rig) parkAll(n int) {
-	r.t.Helper()
-	r.until("all sessions are parked", func() bool {
+	r.T.Helper()
+	r.Until("all sessions are parked", func() bool {
 		r.server.askIdle()
 		r.server.mu.Lock()
 		defer r.server.mu.Unlock()

@@ -13,6 +13,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"topicgate/frames"
+	"topicgate/gateway/internal/play"
 )
 
 // tcpRig is a rig over sockets: the address of the gateway, and the broker's connections.
@@ -38,7 +39,7 @@ func tcpRig(t *testing.T) (address string, brokers net.Listener) {
 }
 
 func TestASessionOverSockets(t *testing.T) {
-	for _, v := range versions {
+	for _, v := range play.Versions {
 		address, brokers := tcpRig(t)
 		dialer := websocket.Dialer{Subprotocols: []string{"mqtt"}}
 		ws, _, err := dialer.Dial("ws://"+address+"/mqtt", nil)
@@ -46,7 +47,7 @@ func TestASessionOverSockets(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer ws.Close()
-		connect := connectOf(v, "alice")
+		connect := play.ConnectOf(v, "alice")
 		if err := ws.WriteMessage(websocket.BinaryMessage, connect.Append(nil, v)); err != nil {
 			t.Fatal(err)
 		}
@@ -56,13 +57,13 @@ func TestASessionOverSockets(t *testing.T) {
 		}
 		defer conn.Close()
 		for _, c := range []interface{ SetReadDeadline(time.Time) error }{ws, conn} {
-			_ = c.SetReadDeadline(time.Now().Add(patience))
+			_ = c.SetReadDeadline(time.Now().Add(play.Patience))
 		}
-		broker, client := frames.NewReader(conn, v, 0), frames.NewReader(&messages{ws: ws}, v, 0)
+		broker, client := frames.NewReader(conn, v, 0), frames.NewReader(&play.Messages{WS: ws}, v, 0)
 		if p, err := broker.ReadPacket(); err != nil || p.Type() != frames.TypeConnect {
 			t.Fatalf("broker got %v, %v", p.Type(), err)
 		}
-		_, _ = conn.Write(unhex(t, acceptedBy(v)))
+		_, _ = conn.Write(play.Unhex(t, play.AcceptedBy(v)))
 		if p, err := client.ReadPacket(); err != nil || p.Type() != frames.TypeConnack {
 			t.Fatalf("client got %v, %v", p.Type(), err)
 		}

@@ -15,10 +15,11 @@ import (
 	"github.com/gorilla/websocket"
 
 	"topicgate/frames"
+	"topicgate/gateway/internal/play"
 )
 
 // connectTCP is connect by sockets of the operating system, which can be parked, with TLS over them if secure.
-func connectTCP(t *testing.T, user string, secure bool) *conversation {
+func connectTCP(t *testing.T, user string, secure bool) *play.Conversation {
 	t.Helper()
 	scheme := "ws"
 	var certificates []tls.Certificate
@@ -28,7 +29,7 @@ func connectTCP(t *testing.T, user string, secure bool) *conversation {
 		scheme, certificates = "wss", withCertificate.TLS.Certificates
 	}
 	r, address, broker := newRigTCP(t, certificates)
-	return r.joinTCP(scheme+"://"+address+"/mqtt", broker, user)
+	return r.JoinTCP(scheme+"://"+address+"/mqtt", broker, user)
 }
 
 // newRigTCP makes a gateway that listens at address and has sockets on both sides, with TLS if there are
@@ -70,7 +71,7 @@ func newRigTCP(t testing.TB, certificates []tls.Certificate) (r *rig, address st
 
 // parkBoth parks the only session.
 func (r *rig) parkBoth() *session {
-	r.t.Helper()
+	r.T.Helper()
 	r.parkAll(1)
 	return r.onlySession()
 }
@@ -80,52 +81,52 @@ func TestAParkedSessionGoesOn(t *testing.T) {
 	t.Run("TLS", func(t *testing.T) { goesOn(connectTCP(t, "alice", true)) })
 }
 
-func goesOn(c *conversation) {
+func goesOn(c *play.Conversation) {
 	r := rigOf(c)
-	up := publishHex(frames.V311, "chat/status/alice", 0, 0, "here")
-	down := publishHex(frames.V311, "chat/status/bob", 0, 0, "there")
+	up := play.PublishHex(frames.V311, "chat/status/alice", 0, 0, "here")
+	down := play.PublishHex(frames.V311, "chat/status/bob", 0, 0, "there")
 	for range 3 {
 		r.parkBoth()
-		c.say(up)
-		c.passes(up)
+		c.Say(up)
+		c.Passes(up)
 		r.parkBoth()
-		c.reply(down)
-		c.hears(down)
+		c.Reply(down)
+		c.Hears(down)
 	}
 	// A packet of which the first half has come before the silence.
-	packet := unhex(c.t, up)
-	c.send(packet[:5])
+	packet := play.Unhex(c.T, up)
+	c.Send(packet[:5])
 	r.parkBoth()
-	c.send(packet[5:])
-	c.passes(up)
-	half := unhex(c.t, down)
-	if _, err := c.conn.Write(half[:5]); err != nil {
-		c.t.Fatal(err)
+	c.Send(packet[5:])
+	c.Passes(up)
+	half := play.Unhex(c.T, down)
+	if _, err := c.Conn.Write(half[:5]); err != nil {
+		c.T.Fatal(err)
 	}
 	r.parkBoth()
-	if _, err := c.conn.Write(half[5:]); err != nil {
-		c.t.Fatal(err)
+	if _, err := c.Conn.Write(half[5:]); err != nil {
+		c.T.Fatal(err)
 	}
-	c.hears(down)
+	c.Hears(down)
 }
 
 func TestAPumpInTheMiddleOfAMessageIsNotParked(t *testing.T) {
 	c := connectTCP(t, "alice", false)
 	r := rigOf(c)
 	s := r.parkBoth()
-	up := publishHex(frames.V311, "chat/status/alice", 0, 0, "here")
-	w, err := c.ws.NextWriter(websocket.BinaryMessage)
+	up := play.PublishHex(frames.V311, "chat/status/alice", 0, 0, "here")
+	w, err := c.WS.NextWriter(websocket.BinaryMessage)
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := unhex(t, up)
+	first := play.Unhex(t, up)
 	for len(first) < 8192 { // more than gorilla buffers, so a frame that is not the last is sent
-		first = append(first, unhex(t, "c0 00")...)
+		first = append(first, play.Unhex(t, "c0 00")...)
 	}
 	if _, err := w.Write(first); err != nil {
 		t.Fatal(err)
 	}
-	c.passes(up)
+	c.Passes(up)
 	for range 100 {
 		r.server.askIdle()
 		if s.clientSocket.Parked() {
@@ -137,22 +138,22 @@ func TestAPumpInTheMiddleOfAMessageIsNotParked(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.parkBoth()
-	c.say(up)
-	for p := c.fromBroker(); p.Type() != frames.TypePublish; p = c.fromBroker() { // the PINGREQs
+	c.Say(up)
+	for p := c.FromBroker(); p.Type() != frames.TypePublish; p = c.FromBroker() { // the PINGREQs
 	}
 }
 
 func TestAParkedSessionEnds(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		end  func(*conversation, *session)
+		end  func(*play.Conversation, *session)
 	}{
-		{"the client hangs up", func(c *conversation, _ *session) { _ = c.ws.Close() }},
-		{"the broker hangs up", func(c *conversation, _ *session) { _ = c.conn.Close() }},
-		{"it is ended", func(_ *conversation, s *session) { s.finish(ended(EndDisconnected, nil)) }},
-		{"all are ended", func(c *conversation, _ *session) { go rigOf(c).server.Close() }},
-		{"the client says goodbye", func(c *conversation, _ *session) { c.say("e0 00") }},
-		{"while it is being parked", func(c *conversation, s *session) {
+		{"the client hangs up", func(c *play.Conversation, _ *session) { _ = c.WS.Close() }},
+		{"the broker hangs up", func(c *play.Conversation, _ *session) { _ = c.Conn.Close() }},
+		{"it is ended", func(_ *play.Conversation, s *session) { s.finish(ended(EndDisconnected, nil)) }},
+		{"all are ended", func(c *play.Conversation, _ *session) { go rigOf(c).server.Close() }},
+		{"the client says goodbye", func(c *play.Conversation, _ *session) { c.Say("e0 00") }},
+		{"while it is being parked", func(c *play.Conversation, s *session) {
 			go rigOf(c).server.askIdle()
 			s.finish(ended(EndDisconnected, nil))
 		}},
@@ -163,13 +164,13 @@ func TestAParkedSessionEnds(t *testing.T) {
 			s := r.parkBoth()
 			tt.end(c, s)
 			var peers sync.WaitGroup
-			peers.Go(func() { c.drainClient(); _ = c.ws.Close() })
-			peers.Go(func() { _, _ = io.Copy(io.Discard, c.conn); _ = c.conn.Close() })
+			peers.Go(func() { c.DrainClient(); _ = c.WS.Close() })
+			peers.Go(func() { _, _ = io.Copy(io.Discard, c.Conn); _ = c.Conn.Close() })
 			gone := make(chan struct{})
 			go func() { r.server.ended.Wait(); close(gone) }()
 			select {
 			case <-gone:
-			case <-time.After(patience):
+			case <-time.After(play.Patience):
 				t.Fatal("the session has not ended")
 			}
 			peers.Wait()

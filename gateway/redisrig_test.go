@@ -6,13 +6,14 @@ import (
 	"testing"
 	"time"
 
+	"topicgate/gateway/internal/play"
 	"topicgate/policy"
 )
 
 // newRedisGate is newRig for an instance that keeps its sessions, and reads its rules, in r.
 func newRedisGate(t *testing.T, r *redisServer, instance string) *gate {
 	t.Helper()
-	r.Run("SET", "tg:acl", chatRules)
+	r.Run("SET", "tg:acl", play.ChatRules)
 	store, err := policy.NewStore(policy.StoreOptions{RedisURL: "redis://" + r.Addr, Prefix: "tg:", StaleMax: time.Minute})
 	if err != nil {
 		t.Fatal(err)

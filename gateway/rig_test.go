@@ -19,6 +19,7 @@ import (
 
 	"topicgate/auth"
 	"topicgate/gateway/edge"
+	"topicgate/gateway/internal/play"
 	"topicgate/gateway/metrics"
 	"topicgate/gateway/registry"
 	"topicgate/gateway/sleep"
@@ -28,12 +29,12 @@ import (
 
 // rig is sessions on a stage, in a house.
 type rig struct {
-	*stage
+	*play.Stage
 	server *house
 }
 
 // rigOf is the rig that c was dialed on.
-func rigOf(c *conversation) *rig { return c.owner.(*rig) }
+func rigOf(c *play.Conversation) *rig { return c.Owner.(*rig) }
 
 // rigOptions are what a test may change of a rig.
 type rigOptions struct {
@@ -45,18 +46,18 @@ type rigOptions struct {
 	Keeper      sleep.Keeper
 }
 
-// newRig makes a house with chatRules; change may alter its options.
+// newRig makes a house with ChatRules; change may alter its options.
 func newRig(t testing.TB, change func(*rigOptions)) *rig {
 	t.Helper()
-	r := &rig{stage: newStage(t)}
-	r.owner = r
+	r := &rig{Stage: play.NewStage(t)}
+	r.Owner = r
 	o := rigOptions{
 		Upstreams: []*url.URL{{Scheme: "tcp", Host: "broker.test:1883"}},
-		Dial:      r.dialBroker,
+		Dial:      r.DialBroker,
 		Keeper:    sleep.NewKeeper(nil, ""),
 		Settings: Settings{
 			TokenSources: []edge.TokenSource{{Kind: edge.TokenPassword}}, UserProperty: "topicgate-user",
-			UpstreamUsername: "{username}", SubscribeMode: SubscribeStrict, Verifier: names{time.Now()}, Policy: r.policy, Audit: r.audit,
+			UpstreamUsername: "{username}", SubscribeMode: SubscribeStrict, Verifier: play.Names{Begin: time.Now()}, Policy: r.Policy, Audit: r.Audit,
 			Metrics: metrics.New(metrics.Labels{Ends: EndReasons(), Rejections: RejectReasons(), Tokens: auth.Results(), Connects: upstream.Results()}),
 		},
 	}
@@ -64,7 +65,7 @@ func newRig(t testing.TB, change func(*rigOptions)) *rig {
 		change(&o)
 	}
 	r.server = newHouse(t, o)
-	r.run(r.server.Serve, r.server.Close)
+	r.Run(r.server.Serve, r.server.Close)
 	return r
 }
 
@@ -100,7 +101,7 @@ func newHouse(t testing.TB, o rigOptions) *house {
 
 // Serve makes a session of each WebSocket that is dialed, until ctx ends.
 func (h *house) Serve(ctx context.Context, l net.Listener) error {
-	l = wire.Listen(l, wire.NewHandshakes(semaphore.NewWeighted(wire.HandshakeTurns()), patience))
+	l = wire.Listen(l, wire.NewHandshakes(semaphore.NewWeighted(wire.HandshakeTurns()), play.Patience))
 	if h.tls != nil {
 		l = tls.NewListener(l, h.tls)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"topicgate/auth"
 	"topicgate/frames"
+	"topicgate/gateway/internal/play"
 	"topicgate/gateway/internal/redistest"
 	"topicgate/policy"
 )
@@ -19,39 +20,39 @@ func TestARevokedTokenEndsItsSessionsAlone(t *testing.T) {
 		return auth.Identity{Issuer: "https://one.example", Subject: "1", Username: "alice", TokenID: tokenID}
 	}
 	r := newRedisRig(t, server, tokens{"a": identity("a"), "b": identity("b"), "c": identity("c")})
-	first, second := r.connectAs(frames.V5, "a", "1"), r.connectAs(frames.V311, "b", "2")
-	first.say(publishHex(first.v, topicToken, 1, 7, "c"))
-	first.hears(ackHex(frames.TypePuback, 7, frames.Success, first.v))
+	first, second := r.ConnectAs(frames.V5, "a", "1"), r.ConnectAs(frames.V311, "b", "2")
+	first.Say(play.PublishHex(first.V, topicToken, 1, 7, "c"))
+	first.Hears(play.AckHex(frames.TypePuback, 7, frames.Success, first.V))
 	server.Run("SET", "tg:revoked:b", "", "EX", "100")
-	second.closes(closeNotAuthenticated)
-	_ = second.conn.Close()
+	second.Closes(closeNotAuthenticated)
+	_ = second.Conn.Close()
 	server.Run("SET", "tg:revoked:a", "", "EX", "100") // is its token no more
-	first.lives()
+	first.Lives()
 	server.Run("SET", "tg:revoked:c", "", "EX", "100")
-	first.hears("e0 01 87")
-	first.closes(closeNotAuthenticated)
+	first.Hears("e0 01 87")
+	first.Closes(closeNotAuthenticated)
 }
 
 // Who is blocked, or whose token is revoked, while the broker is being asked is turned out at once.
 func TestABlockDuringConnectHolds(t *testing.T) {
 	server := redistest.Start(t)
-	r := newRedisRig(t, server, names{})
-	c := r.dial(frames.V5).opens(connectOf(frames.V5, "alice"))
-	c.accept()
-	c.fromGateway(frames.TypeConnect)
+	r := newRedisRig(t, server, play.Names{})
+	c := r.Dial(frames.V5).Opens(play.ConnectOf(frames.V5, "alice"))
+	c.Accept()
+	c.FromGateway(frames.TypeConnect)
 	s := r.onlySession()
 	server.Run("SADD", "tg:blocked", "alice")
-	r.until("the block is seen", func() bool { return s.grant.Standing() == policy.Blocked })
-	c.reply(acceptedBy(c.v))
-	c.expect(frames.TypeConnack)
-	c.hears("e0 01 98")
-	c.closes(closeForbidden)
+	r.Until("the block is seen", func() bool { return s.grant.Standing() == policy.Blocked })
+	c.Reply(play.AcceptedBy(c.V))
+	c.Expect(frames.TypeConnack)
+	c.Hears("e0 01 98")
+	c.Closes(closeForbidden)
 }
 
 // newRedisRig is newRig with its policy in server.
 func newRedisRig(t *testing.T, server *redistest.Server, verifier Verifier) *rig {
 	t.Helper()
-	server.Run("SET", "tg:acl", chatRules)
+	server.Run("SET", "tg:acl", play.ChatRules)
 	store, err := policy.NewStore(policy.StoreOptions{RedisURL: "redis://" + server.Addr, Prefix: "tg:", StaleMax: time.Minute})
 	if err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-package gateway
+package play
 
 import (
 	"io"
@@ -8,16 +8,16 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// messages is the stream of a WebSocket's binary messages.
-type messages struct {
-	ws *websocket.Conn
+// Messages is the stream of a WebSocket's binary messages.
+type Messages struct {
+	WS *websocket.Conn
 	r  io.Reader
 }
 
-func (m *messages) Read(p []byte) (int, error) {
+func (m *Messages) Read(p []byte) (int, error) {
 	for {
 		if m.r == nil {
-			_, r, err := m.ws.NextReader()
+			_, r, err := m.WS.NextReader()
 			if err != nil {
 				return 0, err
 			}
@@ -46,7 +46,7 @@ func newPipeListener() *pipeListener {
 	return &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
 }
 
-func (l *pipeListener) dial() (net.Conn, error) {
+func (l *pipeListener) Dial() (net.Conn, error) {
 	ours, theirs := net.Pipe()
 	select {
 	case l.conns <- theirs:
