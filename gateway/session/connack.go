@@ -34,30 +34,69 @@ var (
 	refusedClientID     = refusal{v3: frames.V3IdentifierRejected, v5: frames.ClientIDNotValid, reason: "client_id", end: EndClientIDRejected}
 )
 
-// begin keeps the broker's connection and passes its CONNACK on.
+// begin keeps the broker's connection and passes its CONNACK on. Its order is what makes it right:
+//
+//  1. The connection becomes the session's (keepBroker): without the deadline of the dial, and from then on woken up
+//     by finish. A session that has ended already goes no further.
+//  2. What the broker answered is taken over: Keep Alive, maxima, aliases, how long the MQTT Session sleeps.
+//  3. The client gets its CONNACK before anything else can be told to it. A refusal is the end.
+//  4. What was accepted is told to audit and operators, then the token's end is armed: no end before its beginning.
+//  5. The CONNACK is flushed: the client is not to wait until the broker reads what restore sends.
+//  6. A resumed MQTT Session is put right, before down has delivered anything of it.
+//  7. It is remembered: a new one has nothing, whatever is stored of an older one.
+//  8. begun is set, and only then is the policy looked at: a change before that found no session, one after it does.
 func (s *Session) begin(conn upstream.Conn, connect *frames.Connect, connack frames.Connack, stored *storedSubscriptions) error {
-	o := &s.host.Settings
-	_ = conn.Socket.SetDeadline(time.Time{}) // before finish may set one
-	keepWaiting := s.keepWaiting             // one for both
-	conn.Socket.OnAsk(keepWaiting)
-	s.clientSocket.OnAsk(keepWaiting)
-	conn.Socket.LimitWrites(o.WriteTimeout)
-	c := conn.Stream // alone: with all of conn a buffer would be kept that was in its inbox
-	s.upstream.Write = func(p []byte) error { _, err := c.Write(p); return err }
 	s.accepted = connack.Reason == frames.Success
-	s.broker = conn
-	if err := s.end.unlessEnded(func() {
-		s.dialed = true
-		s.end.abort = nil // or the session would keep all that its context knows
-	}); err != nil {
+	if err := s.keepBroker(conn); err != nil {
 		return err
 	}
-
 	s.keepAlive = time.Duration(connect.KeepAlive) * time.Second
 	s.expectSleep(connect, connack.Properties)
 	if s.version == frames.V5 {
 		connack.Properties = s.clientConnack(connect, connack.Properties)
 	}
+	if err := s.passConnack(connack); err != nil {
+		return err
+	}
+	s.resumed = connack.SessionPresent
+	s.limitRate()
+	s.tellAccepted(conn.Address)
+	// The client is not to wait for the answer until the broker reads what restore sends.
+	if err := s.client.Flush(); err != nil {
+		return s.clientWriteError(err)
+	}
+	if s.resumed && stored != nil {
+		s.restore(stored) // nothing has been delivered yet: down has not started
+	}
+	s.remember()
+	s.ids.blocked = func() {
+		if err := s.upIdle(); err != nil {
+			s.finish(err) // closes ids
+		}
+	}
+	s.begun.Store(true)
+	s.policyChanged()
+	return s.client.Flush()
+}
+
+// keepBroker makes conn the session's. An error means that the session has ended already.
+func (s *Session) keepBroker(conn upstream.Conn) error {
+	_ = conn.Socket.SetDeadline(time.Time{}) // before finish may set one
+	keepWaiting := s.keepWaiting             // one for both
+	conn.Socket.OnAsk(keepWaiting)
+	s.clientSocket.OnAsk(keepWaiting)
+	conn.Socket.LimitWrites(s.host.WriteTimeout)
+	c := conn.Stream // alone: with all of conn a buffer would be kept that was in its inbox
+	s.upstream.Write = func(p []byte) error { _, err := c.Write(p); return err }
+	s.broker = conn
+	return s.end.unlessEnded(func() {
+		s.dialed = true
+		s.end.abort = nil // or the session would keep all that its context knows
+	})
+}
+
+// passConnack answers the client with what the broker has answered. An error is the end of the session.
+func (s *Session) passConnack(connack frames.Connack) error {
 	if err := s.sendConnack(connack); errors.Is(err, errConnackTooLarge) {
 		return ended(EndPacketTooLarge, err)
 	} else if err != nil {
@@ -68,15 +107,24 @@ func (s *Session) begin(conn upstream.Conn, connect *frames.Connect, connack fra
 		s.host.Metrics.Rejected("connect", "broker")
 		return ended(EndBrokerRefused, fmt.Errorf("CONNACK %s", describeConnack(connack.Reason, s.version)))
 	}
-	s.resumed = connack.SessionPresent
-	s.log(slog.LevelDebug, "accepted", "broker", conn.Address, "session_present", connack.SessionPresent)
-	if o.PublishRate > 0 {
-		burst := o.PublishBurst
-		if burst == 0 {
-			burst = int(o.PublishRate) // a second's worth
-		}
-		s.limiter = rate.NewLimiter(rate.Limit(o.PublishRate), max(1, burst))
+	return nil
+}
+
+// limitRate makes the limiter of the client's PUBLISHes, if there is a limit.
+func (s *Session) limitRate() {
+	if s.host.PublishRate <= 0 {
+		return
 	}
+	burst := s.host.PublishBurst
+	if burst == 0 {
+		burst = int(s.host.PublishRate) // a second's worth
+	}
+	s.limiter = rate.NewLimiter(rate.Limit(s.host.PublishRate), max(1, burst))
+}
+
+// tellAccepted tells audit and operators of a client that was accepted, and arms the end of its token.
+func (s *Session) tellAccepted(broker string) {
+	s.log(slog.LevelDebug, "accepted", "broker", broker, "session_present", s.resumed)
 	s.auditAllowed(audit.Event{Action: audit.Connect})
 	if s.will != nil {
 		s.auditAllowed(audit.Event{Action: audit.Will, Topic: s.will.topicName, QoS: uint8(s.will.qos), Retain: s.will.retain, Bytes: s.will.bytes})
@@ -84,26 +132,9 @@ func (s *Session) begin(conn upstream.Conn, connect *frames.Connect, connack fra
 	identity := s.whose.get()
 	s.announce(registry.SessionInfo{
 		Session: s.id, User: identity.Username, Issuer: identity.Issuer, ClientID: s.clientID, Version: s.version.String(),
-		Remote: s.remote.String(), Upstream: conn.Address, Since: time.Now().UTC(), Expires: identity.Expiry,
+		Remote: s.remote.String(), Upstream: broker, Since: time.Now().UTC(), Expires: identity.Expiry,
 	})
 	s.armExpiry(identity.Expiry)
-	// The client is not to wait for the answer until the broker reads what restore sends.
-	if err := s.client.Flush(); err != nil {
-		return s.clientWriteError(err)
-	}
-	if s.resumed && stored != nil {
-		s.restore(stored) // nothing has been delivered yet: down has not started
-	}
-	s.remember() // a new Session has nothing, whatever is stored of an older one
-	s.ids.blocked = func() {
-		if err := s.upIdle(); err != nil {
-			s.finish(err) // closes ids
-		}
-	}
-	// A change between Open and here found no session that could be ended.
-	s.begun.Store(true)
-	s.policyChanged()
-	return s.client.Flush()
 }
 
 // clientConnack is the properties of the broker's CONNACK as the client is to see them.

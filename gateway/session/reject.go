@@ -1,8 +1,6 @@
 package session
 
 import (
-	"errors"
-
 	"topicgate/auth"
 	"topicgate/frames"
 	"topicgate/gateway/audit"
@@ -117,48 +115,3 @@ func (s *Session) rejectSubscribe(asked frames.Subscription, reason string, rule
 	// A failed write shows itself at the next one.
 	_ = s.tellRejected("subscribe", []byte(asked.TopicFilter), asked.QoS, reason)
 }
-
-// will is what is judged of a Will again at the end of the session.
-type will struct {
-	topicName string
-	qos       frames.QoS
-	retain    bool
-	bytes     int
-}
-
-func newWill(w *frames.Will) *will {
-	return &will{topicName: w.TopicName, qos: w.QoS, retain: w.Retain, bytes: len(w.Payload)}
-}
-
-// judgeWill asks whether the Will may be published now.
-func (s *Session) judgeWill() policy.Decision {
-	topicName := []byte(s.will.topicName)
-	if reserved(topicName) {
-		return policy.Decision{Reason: "reserved_topic"}
-	}
-	return s.access().Publish(topicName)
-}
-
-func (s *Session) rejectWill(d policy.Decision) {
-	reason := reasonOf(d)
-	s.host.Metrics.Rejected("will", reason)
-	s.audit(audit.Event{Action: audit.Will, Decision: audit.Refused, Topic: s.will.topicName, QoS: uint8(s.will.qos),
-		Retain: s.will.retain, Bytes: s.will.bytes, Reason: reason, Rule: d.Rule.String()})
-}
-
-// renew puts the identity of a fresh token in place of the old one. The same user must have it.
-func (s *Session) renew(fresh auth.Identity) error {
-	if !s.whose.replace(fresh) {
-		return errOtherSubject
-	}
-	s.armExpiry(fresh.Expiry)
-	s.grant.Renew(principalOf(fresh, s.clientID))
-	if info := s.info.Load(); info != nil {
-		changed := *info
-		changed.Expires = fresh.Expiry
-		s.announce(changed)
-	}
-	return nil
-}
-
-var errOtherSubject = errors.New("the token is another subject's")
