@@ -3,6 +3,7 @@ package session
 import (
 	"encoding/hex"
 	"net"
+	"net/netip"
 	"testing"
 
 	"topicgate/auth"
@@ -23,7 +24,8 @@ func newPath(tb testing.TB, v frames.Version) *path {
 	r := newRig(tb, nil).server
 	ours, theirs := net.Pipe()
 	tb.Cleanup(func() { _ = ours.Close(); _ = theirs.Close() })
-	p := &path{Session: &Session{host: r.Host, version: v, clientID: "c1", end: ending{done: make(chan struct{})}}}
+	p := &path{Session: New(r.Host, netip.AddrPort{}, nil, nil)}
+	p.version, p.clientID = v, "c1"
 	p.whose.set(auth.Identity{Username: "alice"})
 	p.clientMaximum, p.brokerMaximum, p.aliasesUp, p.aliasesDown = maxRemainingLength, maxRemainingLength, 10, 10
 	p.broker.Socket = wire.NewSocket(ours)
@@ -73,12 +75,12 @@ var paths = []struct {
 // step is what a pump does for a read with one packet.
 func (p *path) step(up bool, packet frames.Packet) error {
 	if up {
-		if err := p.handleUp(packet); err != nil {
+		if err := p.up.handle(packet); err != nil {
 			return err
 		}
 		return p.upstream.Flush()
 	}
-	if err := p.handleDown(packet); err != nil {
+	if err := p.down.handle(packet); err != nil {
 		return err
 	}
 	return p.client.Flush()

@@ -13,7 +13,7 @@ var errNoPacketID = errors.New("no free Packet Identifier")
 func (s *Session) subackDown(p frames.Packet) error {
 	suback, err := frames.ParseSuback(p, s.version)
 	if err != nil && !errors.Is(err, frames.ErrReasonCode) {
-		return s.malformedDown(err)
+		return s.down.malformed(err)
 	}
 	return s.answerDown(p, suback.PacketID, suback.Reasons, err)
 }
@@ -22,7 +22,7 @@ func (s *Session) subackDown(p frames.Packet) error {
 func (s *Session) unsubackDown(p frames.Packet) error {
 	unsuback, err := frames.ParseUnsuback(p, s.version)
 	if err != nil && !errors.Is(err, frames.ErrReasonCode) {
-		return s.malformedDown(err)
+		return s.down.malformed(err)
 	}
 	return s.answerDown(p, unsuback.PacketID, unsuback.Reasons, err)
 }
@@ -83,7 +83,7 @@ func (s *Session) answerDown(p frames.Packet, id uint16, codes []frames.ReasonCo
 		return nil
 	case e.relay && illegal == nil && (len(codes) == len(e.reasons) || t == frames.TypeUnsuback && s.version != frames.V5):
 		s.endExchange(e)
-		return s.forwardDown(p.Raw)
+		return s.down.forward(p.Raw)
 	}
 	return s.answer(e)
 }

@@ -70,7 +70,7 @@ func (s *Session) begin(conn upstream.Conn, connect *frames.Connect, connack fra
 	}
 	s.remember()
 	s.ids.blocked = func() {
-		if err := s.upIdle(); err != nil {
+		if err := s.up.idle(); err != nil {
 			s.finish(err) // closes ids
 		}
 	}

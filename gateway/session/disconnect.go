@@ -6,29 +6,29 @@ import (
 	"topicgate/frames"
 )
 
-// disconnectUp passes the client's farewell on, unless it would let a Will fire that may not any more.
-func (s *Session) disconnectUp(p frames.Packet) error {
-	disconnect, err := frames.ParseDisconnect(p, s.version)
+// disconnect passes the client's farewell on, unless it would let a Will fire that may not any more.
+func (u *up) disconnect(p frames.Packet) error {
+	disconnect, err := frames.ParseDisconnect(p, u.version)
 	if err != nil {
-		return s.malformedUp(err)
+		return u.malformed(err)
 	}
 	if !disconnectsFromClient(disconnect) {
-		return s.malformedUp(&frames.Error{Type: frames.TypeDisconnect, Code: frames.ProtocolError, Rule: "MQTT-3.14.2-1",
+		return u.malformed(&frames.Error{Type: frames.TypeDisconnect, Code: frames.ProtocolError, Rule: "MQTT-3.14.2-1",
 			Detail: "Reason Code or property that only servers send"})
 	}
-	s.subs.order.Lock() // a review that has begun is heard whole
-	defer s.subs.order.Unlock()
-	s.left.Store(true)
+	u.subs.order.Lock() // a review that has begun is heard whole
+	defer u.subs.order.Unlock()
+	u.left.Store(true)
 	packet := p.Raw
 	// Whatever the reason is, but the normal one, the broker may publish the Will [MQTT-3.14.4-3].
-	if disconnect.Reason != frames.Success && s.will != nil {
-		if d := s.judgeWill(); !d.Allowed {
-			s.rejectWill(d)
-			packet = frames.Disconnect{Properties: disconnect.Properties}.Append(nil, s.version)
+	if disconnect.Reason != frames.Success && u.will != nil {
+		if d := u.judgeWill(); !d.Allowed {
+			u.rejectWill(d)
+			packet = frames.Disconnect{Properties: disconnect.Properties}.Append(nil, u.version)
 		}
 	}
-	if err := s.upstream.Add(packet); err != nil {
-		return s.brokerWriteError(err)
+	if err := u.upstream.Add(packet); err != nil {
+		return u.brokerWriteError(err)
 	}
 	if disconnect.Reason > frames.DisconnectWithWill {
 		return ended(EndClientDisconnect, fmt.Errorf("DISCONNECT %s", disconnect.Reason))

@@ -12,9 +12,11 @@ import (
 	"topicgate/policy"
 )
 
-// downState is what the pump towards the client keeps. Nobody else touches it until the pump has
+// down is the pump towards the client and what it keeps. Nobody else touches that until the pump has
 // returned.
-type downState struct {
+type down struct {
+	*Session
+
 	counts  metrics.PacketCounts
 	packets uint64
 	bytes   uint64
@@ -26,59 +28,59 @@ type downState struct {
 	skip       int          // bytes of a packet that is too large, still to pass over
 }
 
-func (d *downState) count(p frames.Packet) {
-	d.counts.Add(byte(p.Type()), len(p.Raw))
-	d.packets++
-	d.bytes += uint64(len(p.Raw))
+func (dn *down) count(p frames.Packet) {
+	dn.counts.Add(byte(p.Type()), len(p.Raw))
+	dn.packets++
+	dn.bytes += uint64(len(p.Raw))
 }
 
 // brokerAliases bounds the aliases of a broker that uses more than it was allowed to; some do.
 const brokerAliases = 256
 
-// pumpDown reads the broker until it ends the connection or the session ends. What has come goes to the
+// pump reads the broker until it ends the connection or the session ends. What has come goes to the
 // client in one WebSocket message when nothing more is ready.
-func (s *Session) pumpDown() error {
-	s.broker.Socket.Idle = s.downWaits
+func (dn *down) pump() error {
+	dn.broker.Socket.Idle = dn.waits
 	for {
-		if err := s.handleInbox(); err != nil {
-			return s.downEnded(err)
+		if err := dn.handleInbox(); err != nil {
+			return dn.atEnd(err)
 		}
-		if err := s.client.TakeOver(); err != nil { // the inbox may move
-			return s.clientWriteError(err)
+		if err := dn.client.TakeOver(); err != nil { // the inbox may move
+			return dn.clientWriteError(err)
 		}
-		s.broker.Socket.AllowPark(true)
-		err := s.broker.Fill()
-		s.broker.Socket.AllowPark(false)
+		dn.broker.Socket.AllowPark(true)
+		err := dn.broker.Fill()
+		dn.broker.Socket.AllowPark(false)
 		if err == wire.ErrPark {
-			if err = s.park(wire.Down); err == errParked {
+			if err = dn.park(wire.Down); err == errParked {
 				return err
 			}
 		}
 		if err != nil {
-			return s.downEnded(s.brokerReadError(err))
+			return dn.atEnd(dn.readError(err))
 		}
 	}
 }
 
-// downWaits runs when all that the broker sent is read and judged, before the wait for more.
-func (s *Session) downWaits() error {
-	s.down.counts.Flush(s.host.Metrics, wire.Down)
-	if err := s.client.Flush(); err != nil {
-		return s.clientWriteError(err)
+// waits runs when all that the broker sent is read and judged, before the wait for more.
+func (dn *down) waits() error {
+	dn.counts.Flush(dn.host.Metrics, wire.Down)
+	if err := dn.client.Flush(); err != nil {
+		return dn.clientWriteError(err)
 	}
-	if err := s.upstream.Flush(); err != nil {
-		return s.brokerWriteError(err)
+	if err := dn.upstream.Flush(); err != nil {
+		return dn.brokerWriteError(err)
 	}
 	return nil
 }
 
-// brokerReadError says what a failed read from the broker means.
-func (s *Session) brokerReadError(err error) error {
+// readError says what a failed read from the broker means.
+func (dn *down) readError(err error) error {
 	var end *endError
 	switch {
 	case errors.As(err, &end):
 		return err // of downWaits
-	case s.left.Load(): // the broker closes because the client has said goodbye
+	case dn.left.Load(): // the broker closes because the client has said goodbye
 		return ended(EndClientDisconnect, nil)
 	case err == io.EOF:
 		err = errors.New("connection closed")
@@ -86,147 +88,147 @@ func (s *Session) brokerReadError(err error) error {
 	return ended(EndBrokerLost, err)
 }
 
-// downEnded sends on what came before the end.
-func (s *Session) downEnded(err error) error {
-	s.down.counts.Flush(s.host.Metrics, wire.Down)
-	_ = s.client.Flush()
+// atEnd sends on what came before the end.
+func (dn *down) atEnd(err error) error {
+	dn.counts.Flush(dn.host.Metrics, wire.Down)
+	_ = dn.client.Flush()
 	return err
 }
 
 // handleInbox handles the whole packets that have come.
-func (s *Session) handleInbox() error {
+func (dn *down) handleInbox() error {
 	for {
-		if s.down.skip > 0 {
-			s.down.skip -= s.broker.Inbox.Skip(s.down.skip)
-			if s.down.skip > 0 {
+		if dn.skip > 0 {
+			dn.skip -= dn.broker.Inbox.Skip(dn.skip)
+			if dn.skip > 0 {
 				return nil
 			}
 		}
-		p, ok, err := s.broker.Inbox.Next(s.version, s.maximumFromBroker())
+		p, ok, err := dn.broker.Inbox.Next(dn.version, dn.maximumFromBroker())
 		if err != nil {
-			if passed, err := s.passOver(err); passed {
+			if passed, err := dn.passOver(err); passed {
 				continue
 			} else if err == nil {
 				return nil // its head is not all there yet
 			}
-			return s.malformedDown(err)
+			return dn.malformed(err)
 		}
 		if !ok {
 			return nil
 		}
-		s.down.count(p)
-		if err := s.handleDown(p); err != nil {
+		dn.count(p)
+		if err := dn.handle(p); err != nil {
 			return err
 		}
 	}
 }
 
-func (s *Session) malformedDown(err error) error {
-	s.host.Metrics.MalformedPacket(wire.Down)
+func (dn *down) malformed(err error) error {
+	dn.host.Metrics.MalformedPacket(wire.Down)
 	return ended(EndBrokerProtocolError, err)
 }
 
-// handleDown judges one packet of the broker's.
-func (s *Session) handleDown(p frames.Packet) error {
+// handle judges one packet of the broker's.
+func (dn *down) handle(p frames.Packet) error {
 	switch t := p.Type(); t {
 	case frames.TypePublish:
-		return s.publishDown(p)
+		return dn.publish(p)
 	case frames.TypePuback, frames.TypePubrec, frames.TypePubcomp:
-		return s.ackDown(p)
+		return dn.ack(p)
 	case frames.TypePubrel:
-		return s.pubrelDown(p)
+		return dn.pubrel(p)
 	case frames.TypeSuback:
-		return s.subackDown(p)
+		return dn.subackDown(p)
 	case frames.TypeUnsuback:
-		return s.unsubackDown(p)
+		return dn.unsubackDown(p)
 	case frames.TypePingresp:
-		if s.pings.Load() > 0 {
-			s.pings.Add(-1)
-			return s.forwardDown(p.Raw)
+		if dn.pings.Load() > 0 {
+			dn.pings.Add(-1)
+			return dn.forward(p.Raw)
 		}
 		return nil // answers a PINGREQ of the gateway's own
 	case frames.TypeDisconnect:
-		if s.version != frames.V5 {
+		if dn.version != frames.V5 {
 			break
 		}
-		disconnect, err := frames.ParseDisconnect(p, s.version)
+		disconnect, err := frames.ParseDisconnect(p, dn.version)
 		if err != nil {
-			return s.malformedDown(err)
+			return dn.malformed(err)
 		}
-		if err := s.forwardDown(p.Raw); err != nil {
+		if err := dn.forward(p.Raw); err != nil {
 			return err
 		}
 		return ended(EndBrokerDisconnect, fmt.Errorf("DISCONNECT %s", disconnect.Reason))
 	}
-	return s.malformedDown(&frames.Error{Type: p.Type(), Code: frames.ProtocolError, Detail: "not expected from a broker"})
+	return dn.malformed(&frames.Error{Type: p.Type(), Code: frames.ProtocolError, Detail: "not expected from a broker"})
 }
 
-func (s *Session) forwardDown(raw []byte) error {
-	if err := s.client.Forward(raw); err != nil {
-		return s.clientWriteError(err)
+func (dn *down) forward(raw []byte) error {
+	if err := dn.client.Forward(raw); err != nil {
+		return dn.clientWriteError(err)
 	}
 	return nil
 }
 
-// publishDown delivers a PUBLISH if it may be read now.
-func (s *Session) publishDown(p frames.Packet) error {
-	publish, err := frames.ParsePublish(p, s.version)
+// publish delivers a PUBLISH if it may be read now.
+func (dn *down) publish(p frames.Packet) error {
+	publish, err := frames.ParsePublish(p, dn.version)
 	if err != nil {
-		return s.malformedDown(err)
+		return dn.malformed(err)
 	}
 	topicName := publish.TopicName
 	var alias *topicAlias
-	if s.version == frames.V5 {
-		if alias, err = resolveAlias(&s.down.aliases, brokerAliases, &publish); err != nil {
-			return s.malformedDown(err)
+	if dn.version == frames.V5 {
+		if alias, err = resolveAlias(&dn.aliases, brokerAliases, &publish); err != nil {
+			return dn.malformed(err)
 		}
 		if alias != nil {
 			topicName = alias.topicName
 		}
 	}
 	if reserved(topicName) {
-		return s.dropDelivery(&publish, topicName, policy.Decision{Reason: "reserved_topic"})
+		return dn.drop(&publish, topicName, policy.Decision{Reason: "reserved_topic"})
 	}
-	access := s.access()
-	if d := s.down.recent.ask(access, topicName, (*policy.Access).Receive); !d.Allowed {
-		return s.dropDelivery(&publish, topicName, d)
+	access := dn.access()
+	if d := dn.recent.ask(access, topicName, (*policy.Access).Receive); !d.Allowed {
+		return dn.drop(&publish, topicName, d)
 	}
 	rewrite := false
-	if publish.Retain || s.subs.rewritesIDs() {
+	if publish.Retain || dn.subs.rewritesIDs() {
 		again := false
-		if rewrite, again = s.subs.rewriteIDs(&publish, topicName, access); again {
-			return s.completeDelivery(&publish)
+		if rewrite, again = dn.subs.rewriteIDs(&publish, topicName, access); again {
+			return dn.complete(&publish)
 		}
 	}
 	if alias != nil {
-		rewrite = s.adaptAlias(&publish, alias) || rewrite
+		rewrite = dn.adaptAlias(&publish, alias) || rewrite
 	}
 	if !rewrite {
-		s.told(&publish, alias)
-		return s.forwardDown(p.Raw)
+		dn.told(&publish, alias)
+		return dn.forward(p.Raw)
 	}
 	size := len(p.Raw) + len(topicName) + len(publish.Properties) + propertyOverhead
-	if size > s.clientMaximum { // [MQTT-3.1.2-25]: as if it had been sent
-		packet := publish.Append(nil, s.version)
-		if len(packet) > s.clientMaximum {
-			return s.dropDelivery(&publish, topicName, policy.Decision{Reason: "packet_too_large"})
+	if size > dn.clientMaximum { // [MQTT-3.1.2-25]: as if it had been sent
+		packet := publish.Append(nil, dn.version)
+		if len(packet) > dn.clientMaximum {
+			return dn.drop(&publish, topicName, policy.Decision{Reason: "packet_too_large"})
 		}
 	}
-	s.told(&publish, alias)
-	if err := s.client.Publish(&publish, s.version, size); err != nil {
-		return s.clientWriteError(err)
+	dn.told(&publish, alias)
+	if err := dn.client.Publish(&publish, dn.version, size); err != nil {
+		return dn.clientWriteError(err)
 	}
 	return nil
 }
 
 // adaptAlias makes the packet say what the client can understand: an alias that it allowed and knows.
 // It reports whether the packet was changed.
-func (s *Session) adaptAlias(publish *frames.Publish, alias *topicAlias) bool {
+func (dn *down) adaptAlias(publish *frames.Publish, alias *topicAlias) bool {
 	n, _ := publish.Properties.Uint(frames.PropTopicAlias)
 	switch {
-	case n > uint32(s.aliasesDown): // the broker was not allowed to
-		s.down.properties = appendWithout(s.down.properties[:0], publish.Properties, frames.PropTopicAlias)
-		publish.Properties = s.down.properties
+	case n > uint32(dn.aliasesDown): // the broker was not allowed to
+		dn.properties = appendWithout(dn.properties[:0], publish.Properties, frames.PropTopicAlias)
+		publish.Properties = dn.properties
 		publish.TopicName = alias.topicName
 		return true
 	case len(publish.TopicName) == 0 && !alias.told:
@@ -237,7 +239,7 @@ func (s *Session) adaptAlias(publish *frames.Publish, alias *topicAlias) bool {
 }
 
 // told notes that the client is about to get a PUBLISH that gives alias, if it has one, its meaning.
-func (s *Session) told(publish *frames.Publish, alias *topicAlias) {
+func (dn *down) told(publish *frames.Publish, alias *topicAlias) {
 	if alias == nil || len(publish.TopicName) == 0 {
 		return
 	}
@@ -255,76 +257,76 @@ func appendWithout(dst []byte, properties frames.Properties, id frames.PropertyI
 	return dst
 }
 
-// dropDelivery keeps a PUBLISH from the client and completes it towards the broker, so that messages that
+// drop keeps a PUBLISH from the client and completes it towards the broker, so that messages that
 // may be read are not held up behind it.
-func (s *Session) dropDelivery(publish *frames.Publish, topicName []byte, d policy.Decision) error {
-	s.rejectDelivery(publish, topicName, d)
-	return s.completeDelivery(publish)
+func (dn *down) drop(publish *frames.Publish, topicName []byte, d policy.Decision) error {
+	dn.rejectDelivery(publish, topicName, d)
+	return dn.complete(publish)
 }
 
-// completeDelivery acknowledges a PUBLISH that the client does not get.
-func (s *Session) completeDelivery(publish *frames.Publish) error {
+// complete acknowledges a PUBLISH that the client does not get.
+func (dn *down) complete(publish *frames.Publish) error {
 	switch publish.QoS {
 	case 1:
-		return s.acknowledgeUpstream(frames.TypePuback, publish.PacketID)
+		return dn.acknowledge(frames.TypePuback, publish.PacketID)
 	case 2:
 		// A message that was under way before the connection was (DUP) may be one that the client
 		// has; its handshake is left to the client from PUBREL on, which hurts nobody who has not.
 		if !publish.Dup {
-			s.down.dropped.add(publish.PacketID)
+			dn.dropped.add(publish.PacketID)
 		}
-		return s.acknowledgeUpstream(frames.TypePubrec, publish.PacketID)
+		return dn.acknowledge(frames.TypePubrec, publish.PacketID)
 	}
 	return nil
 }
 
-func (s *Session) acknowledgeUpstream(t frames.Type, id uint16) error {
+func (dn *down) acknowledge(t frames.Type, id uint16) error {
 	ack := frames.Ack{Type: t, PacketID: id}
 	var packet [8]byte
-	if err := s.upstream.Add(ack.Append(packet[:0], s.version)); err != nil {
-		return s.brokerWriteError(err)
+	if err := dn.upstream.Add(ack.Append(packet[:0], dn.version)); err != nil {
+		return dn.brokerWriteError(err)
 	}
 	return nil
 }
 
-// pubrelDown completes the handshake of a dropped delivery here, others at the client.
-func (s *Session) pubrelDown(p frames.Packet) error {
-	ack, err := frames.ParseAck(p, s.version)
+// pubrel completes the handshake of a dropped delivery here, others at the client.
+func (dn *down) pubrel(p frames.Packet) error {
+	ack, err := frames.ParseAck(p, dn.version)
 	if err != nil && !errors.Is(err, frames.ErrReasonCode) {
-		return s.malformedDown(err)
+		return dn.malformed(err)
 	}
-	if s.down.dropped.has(ack.PacketID) {
-		s.down.dropped.remove(ack.PacketID)
-		return s.acknowledgeUpstream(frames.TypePubcomp, ack.PacketID)
+	if dn.dropped.has(ack.PacketID) {
+		dn.dropped.remove(ack.PacketID)
+		return dn.acknowledge(frames.TypePubcomp, ack.PacketID)
 	}
-	return s.relayAck(p, ack, err)
+	return dn.relayAck(p, ack, err)
 }
 
-// ackDown passes on what the broker says to a publish of the client's.
-func (s *Session) ackDown(p frames.Packet) error {
-	ack, err := frames.ParseAck(p, s.version)
+// ack passes on what the broker says to a publish of the client's.
+func (dn *down) ack(p frames.Packet) error {
+	ack, err := frames.ParseAck(p, dn.version)
 	if err != nil && !errors.Is(err, frames.ErrReasonCode) {
-		return s.malformedDown(err)
+		return dn.malformed(err)
 	}
 	if ack.Type != frames.TypePubrec || ack.Reason >= frames.UnspecifiedError {
-		s.ids.release(ack.PacketID)
+		dn.ids.release(ack.PacketID)
 	}
-	return s.relayAck(p, ack, err)
+	return dn.relayAck(p, ack, err)
 }
 
 // relayAck forwards an acknowledgement, with a Reason Code that is illegal (some brokers send such)
 // replaced: clients give up on those.
-func (s *Session) relayAck(p frames.Packet, ack frames.Ack, illegal error) error {
+func (dn *down) relayAck(p frames.Packet, ack frames.Ack, illegal error) error {
 	if illegal == nil {
-		return s.forwardDown(p.Raw)
+		return dn.forward(p.Raw)
 	}
-	s.log(slog.LevelDebug, "illegal reason code repaired", "packet", ack.Type.String(), "reason_code", uint8(ack.Reason))
+	dn.log(slog.LevelDebug, "illegal reason code repaired", "packet", ack.Type.String(), "reason_code", uint8(ack.Reason))
 	repaired := frames.Ack{Type: ack.Type, PacketID: ack.PacketID}
 	if ack.Reason >= frames.UnspecifiedError && (ack.Type == frames.TypePuback || ack.Type == frames.TypePubrec) {
 		repaired.Reason = frames.UnspecifiedError
 	}
-	if err := s.client.Add(repaired.Append(nil, s.version)); err != nil {
-		return s.clientWriteError(err)
+	if err := dn.client.Add(repaired.Append(nil, dn.version)); err != nil {
+		return dn.clientWriteError(err)
 	}
 	return nil
 }
@@ -332,9 +334,9 @@ func (s *Session) relayAck(p frames.Packet, ack frames.Ack, illegal error) error
 // passOver begins to skip a PUBLISH that is too large, which a broker of 3.x cannot be kept from
 // sending (a retained one would end each session of its readers again and again). It reports whether
 // it did; neither that nor an error: more of the packet's head is needed.
-func (s *Session) passOver(err error) (bool, error) {
+func (dn *down) passOver(err error) (bool, error) {
 	var broken *frames.Error
-	head := s.broker.Inbox.Peek()
+	head := dn.broker.Inbox.Peek()
 	if !errors.As(err, &broken) || broken.Code != frames.PacketTooLarge || frames.Type(head[0]>>4) != frames.TypePublish {
 		return false, err
 	}
@@ -366,8 +368,8 @@ func (s *Session) passOver(err error) (bool, error) {
 	if frames.CheckTopicName(topicName) != nil || qos > 2 || qos > 0 && publish.PacketID == 0 {
 		return false, err
 	}
-	s.down.skip = size
-	s.down.packets++
-	s.down.bytes += uint64(s.down.skip)
-	return true, s.dropDelivery(&publish, topicName, policy.Decision{Reason: "packet_too_large"})
+	dn.skip = size
+	dn.packets++
+	dn.bytes += uint64(dn.skip)
+	return true, dn.drop(&publish, topicName, policy.Decision{Reason: "packet_too_large"})
 }

@@ -108,7 +108,7 @@ func (s *Session) readConnect() (*frames.Connect, error) {
 			if len(s.up.inbox.Peek()) > 0 && frames.Type(s.up.inbox.Peek()[0]>>4) != frames.TypeConnect {
 				return nil, ended(EndNoConnect, nil) // no need to wait for its end
 			}
-			if err := s.receive(); err != nil {
+			if err := s.up.receive(); err != nil {
 				return nil, s.clientReadError(err, EndConnectTimeout)
 			}
 			continue

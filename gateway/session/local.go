@@ -131,35 +131,35 @@ func (s *Session) tellExpiring(at time.Time) {
 }
 
 // publishLocal handles a PUBLISH to the gateway's own topics.
-func (s *Session) publishLocal(publish *frames.Publish, topicName []byte) error {
+func (u *up) publishLocal(publish *frames.Publish, topicName []byte) error {
 	reason := "reserved_topic"
 	if string(topicName) == topicToken {
-		err := s.freshToken(string(publish.Payload))
+		err := u.freshToken(string(publish.Payload))
 		if err == nil {
-			return s.acceptPublish(publish)
+			return u.acceptPublish(publish)
 		}
 		reason = freshTokenReason(err)
-		s.log(slog.LevelInfo, "fresh token refused", "err", err.Error())
+		u.log(slog.LevelInfo, "fresh token refused", "err", err.Error())
 	}
-	s.host.Metrics.Rejected("publish", reason)
-	s.audit(audit.Event{Action: audit.Publish, Decision: audit.Refused, Topic: string(topicName), QoS: uint8(publish.QoS),
+	u.host.Metrics.Rejected("publish", reason)
+	u.audit(audit.Event{Action: audit.Publish, Decision: audit.Refused, Topic: string(topicName), QoS: uint8(publish.QoS),
 		Retain: publish.Retain, Bytes: len(publish.Payload), Reason: reason})
-	if err := s.tellRejected("publish", topicName, publish.QoS, reason); err != nil {
+	if err := u.tellRejected("publish", topicName, publish.QoS, reason); err != nil {
 		return err
 	}
-	return s.refusePublish(publish, frames.NotAuthorized)
+	return u.refusePublish(publish, frames.NotAuthorized)
 }
 
 // acceptPublish acknowledges a PUBLISH that the gateway itself took.
-func (s *Session) acceptPublish(publish *frames.Publish) error {
+func (u *up) acceptPublish(publish *frames.Publish) error {
 	switch publish.QoS {
 	case 1:
-		return s.acknowledge(frames.TypePuback, publish.PacketID, frames.Success)
+		return u.acknowledge(frames.TypePuback, publish.PacketID, frames.Success)
 	case 2:
-		s.up.refused.add(publish.PacketID) // its PUBREL is answered here too
-		return s.acknowledge(frames.TypePubrec, publish.PacketID, frames.Success)
+		u.refused.add(publish.PacketID) // its PUBREL is answered here too
+		return u.acknowledge(frames.TypePubrec, publish.PacketID, frames.Success)
 	}
-	return s.keepBrokerAwake()
+	return u.keepBrokerAwake()
 }
 
 // freshToken lets the session go on with a new token.
@@ -184,21 +184,21 @@ func freshTokenReason(err error) string {
 	return "issuer_unavailable"
 }
 
-// authUp re-authenticates [MQTT-4.12.1-1]. A refusal is the end of the session.
-func (s *Session) authUp(p frames.Packet) error {
-	packet, err := frames.ParseAuth(p, s.version)
+// auth re-authenticates [MQTT-4.12.1-1]. A refusal is the end of the session.
+func (u *up) auth(p frames.Packet) error {
+	packet, err := frames.ParseAuth(p, u.version)
 	if err != nil {
-		return s.malformedUp(err)
+		return u.malformed(err)
 	}
 	method, _ := packet.Properties.Bytes(frames.PropAuthenticationMethod)
-	if !s.reauthenticate || packet.Reason != frames.Reauthenticate || string(method) != oauth2JWT { // [MQTT-4.12.1-1]
-		return s.malformedUp(&frames.Error{Type: frames.TypeAuth, Code: frames.ProtocolError, Rule: "MQTT-4.12.1-1", Detail: "not a re-authentication of the method of CONNECT"})
+	if !u.reauthenticate || packet.Reason != frames.Reauthenticate || string(method) != oauth2JWT { // [MQTT-4.12.1-1]
+		return u.malformed(&frames.Error{Type: frames.TypeAuth, Code: frames.ProtocolError, Rule: "MQTT-4.12.1-1", Detail: "not a re-authentication of the method of CONNECT"})
 	}
 	token, _ := packet.Properties.Bytes(frames.PropAuthenticationData)
-	if err := s.freshToken(string(token)); err != nil {
+	if err := u.freshToken(string(token)); err != nil {
 		reason := freshTokenReason(err)
-		s.host.Metrics.Rejected("connect", reason)
-		s.audit(audit.Event{Action: audit.Connect, Decision: audit.Refused, Reason: reason})
+		u.host.Metrics.Rejected("connect", reason)
+		u.audit(audit.Event{Action: audit.Connect, Decision: audit.Refused, Reason: reason})
 		if reason == "issuer_unavailable" {
 			return &endError{reason: EndCannotDecide, code: frames.ServerBusy, err: err}
 		}
@@ -206,12 +206,12 @@ func (s *Session) authUp(p frames.Packet) error {
 	}
 	answer := frames.Auth{Reason: frames.Success}
 	answer.Properties = answer.Properties.AppendBytes(frames.PropAuthenticationMethod, []byte(oauth2JWT))
-	if packet := answer.Append(nil, s.version); len(packet) <= s.clientMaximum { // [MQTT-3.1.2-24]
-		if err := s.client.Add(packet); err != nil {
-			return s.clientWriteError(err)
+	if packet := answer.Append(nil, u.version); len(packet) <= u.clientMaximum { // [MQTT-3.1.2-24]
+		if err := u.client.Add(packet); err != nil {
+			return u.clientWriteError(err)
 		}
 	}
-	return s.keepBrokerAwake()
+	return u.keepBrokerAwake()
 }
 
 // coverageOf is what the subscription to filter covers.

@@ -35,9 +35,9 @@ func (s *Session) keepWaiting(k *wire.Socket) {
 // park ends the pump of d until there is something to read: errParked. It returns nil when the pump is to go
 // on, and an error when what it had put off could not be written.
 func (s *Session) park(d wire.Direction) error {
-	wait, k, inbox := s.upWaits, s.clientSocket, &s.up.inbox
+	wait, k, inbox := s.up.waits, s.clientSocket, &s.up.inbox
 	if d == wire.Down {
-		wait, k, inbox = s.downWaits, s.broker.Socket, &s.broker.Inbox
+		wait, k, inbox = s.down.waits, s.broker.Socket, &s.broker.Inbox
 	}
 	if err := wait(); err != nil { // it may have been asked before it came to this
 		return err

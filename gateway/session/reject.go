@@ -55,49 +55,49 @@ func (s *Session) auditPublish(publish *frames.Publish, topicName []byte) {
 
 // rejectPublish answers a refused PUBLISH as its QoS and the version demand. The broker never hears
 // of it.
-func (s *Session) rejectPublish(publish *frames.Publish, topicName []byte, d policy.Decision) error {
+func (u *up) rejectPublish(publish *frames.Publish, topicName []byte, d policy.Decision) error {
 	reason := reasonOf(d)
-	s.host.Metrics.Rejected("publish", reason)
-	s.audit(audit.Event{Action: audit.Publish, Decision: audit.Refused, Topic: string(topicName), QoS: uint8(publish.QoS),
+	u.host.Metrics.Rejected("publish", reason)
+	u.audit(audit.Event{Action: audit.Publish, Decision: audit.Refused, Topic: string(topicName), QoS: uint8(publish.QoS),
 		Retain: publish.Retain, Bytes: len(publish.Payload), Reason: reason, Rule: d.Rule.String()})
-	if err := s.tellRejected("publish", topicName, publish.QoS, reason); err != nil {
+	if err := u.tellRejected("publish", topicName, publish.QoS, reason); err != nil {
 		return err
 	}
-	return s.refusePublish(publish, frames.NotAuthorized)
+	return u.refusePublish(publish, frames.NotAuthorized)
 }
 
 // refusePublish completes towards the client a PUBLISH that goes no further, with code where the version
 // has one.
-func (s *Session) refusePublish(publish *frames.Publish, code frames.ReasonCode) error {
-	if publish.QoS > 0 && s.version != frames.V5 && s.host.DenyPublish == DenyDisconnect {
+func (u *up) refusePublish(publish *frames.Publish, code frames.ReasonCode) error {
+	if publish.QoS > 0 && u.version != frames.V5 && u.host.DenyPublish == DenyDisconnect {
 		return ended(EndPublishRejected, nil)
 	}
-	if s.version != frames.V5 {
+	if u.version != frames.V5 {
 		code = frames.Success // there are no others
 	}
 	switch publish.QoS {
 	case 1:
-		if s.ids.publishing(publish.PacketID, 1) {
+		if u.ids.publishing(publish.PacketID, 1) {
 			// The broker has this one already, from before the policy changed, and will acknowledge it.
-			return s.keepBrokerAwake()
+			return u.keepBrokerAwake()
 		}
-		return s.acknowledge(frames.TypePuback, publish.PacketID, code)
+		return u.acknowledge(frames.TypePuback, publish.PacketID, code)
 	case 2:
 		switch {
-		case s.ids.publishing(publish.PacketID, 2):
+		case u.ids.publishing(publish.PacketID, 2):
 			// The broker has a message with this identifier under way: this one is, by the protocol,
 			// that one again. It goes on to its PUBREL.
-			return s.acknowledge(frames.TypePubrec, publish.PacketID, frames.Success)
-		case s.resumed && publish.Dup:
+			return u.acknowledge(frames.TypePubrec, publish.PacketID, frames.Success)
+		case u.resumed && publish.Dup:
 			// The same, from before the connection: the client's PUBREL shall reach the broker, or the
 			// identifier would stay taken there and the next message with it be lost.
-			return s.acknowledge(frames.TypePubrec, publish.PacketID, frames.Success)
+			return u.acknowledge(frames.TypePubrec, publish.PacketID, frames.Success)
 		case code < frames.UnspecifiedError:
-			s.up.refused.add(publish.PacketID)
+			u.refused.add(publish.PacketID)
 		}
-		return s.acknowledge(frames.TypePubrec, publish.PacketID, code)
+		return u.acknowledge(frames.TypePubrec, publish.PacketID, code)
 	}
-	return s.keepBrokerAwake()
+	return u.keepBrokerAwake()
 }
 
 // rejectDelivery records a delivery that the client may not read.

@@ -71,11 +71,9 @@ type Session struct {
 	subs  subscriptions
 	sleep sleeping
 
-	// Owned by up.
-	up upState
+	up up
 
-	// Owned by down.
-	down downState
+	down down
 
 	pings atomic.Int32 // PINGREQs of the client that wait for their PINGRESP
 	pumps atomic.Int32 // that have not ended
@@ -87,7 +85,7 @@ type Session struct {
 func New(host *Host, remote netip.AddrPort, tokens edge.RequestTokens, certificate *x509.Certificate) *Session {
 	var id [8]byte
 	_, _ = rand.Read(id[:]) // never fails
-	return &Session{
+	s := &Session{
 		host:          host,
 		id:            hex.EncodeToString(id[:]),
 		remote:        remote,
@@ -96,6 +94,8 @@ func New(host *Host, remote netip.AddrPort, tokens edge.RequestTokens, certifica
 		since:         time.Now(),
 		end:           ending{done: make(chan struct{})},
 	}
+	s.up.Session, s.down.Session = s, s
+	return s
 }
 
 // log writes one record about the session. (A Logger of each session's own would be kept through its long
@@ -149,9 +149,9 @@ func (s *Session) Serve() {
 
 // pump pumps in one direction until it is parked or the session ends. Whichever ends last concludes.
 func (s *Session) pump(d wire.Direction) {
-	run := s.pumpUp
+	run := s.up.pump
 	if d == wire.Down {
-		run = s.pumpDown
+		run = s.down.pump
 	}
 	err := run()
 	if err == errParked {

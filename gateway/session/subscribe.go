@@ -44,7 +44,7 @@ func (e *exchange) settle(i int, code frames.ReasonCode) {
 func (s *Session) subscribeUp(p frames.Packet) error {
 	subscribe, err := frames.ParseSubscribe(p, s.version)
 	if err != nil {
-		return s.malformedUp(err)
+		return s.up.malformed(err)
 	}
 	if err := s.beginExchange(frames.TypeSubscribe, subscribe.PacketID); err != nil {
 		return err
@@ -101,7 +101,7 @@ func (s *Session) subscribeUp(p frames.Packet) error {
 func (s *Session) unsubscribeUp(p frames.Packet) error {
 	unsubscribe, err := frames.ParseUnsubscribe(p, s.version)
 	if err != nil {
-		return s.malformedUp(err)
+		return s.up.malformed(err)
 	}
 	if err := s.beginExchange(frames.TypeUnsubscribe, unsubscribe.PacketID); err != nil {
 		return err
@@ -142,7 +142,7 @@ func (s *Session) ask(p frames.Packet, all []outgoing, e *exchange, properties f
 	if e.relay {
 		e.parts = 1
 		s.expect(e.packetID, &part{answer: e.answer, exchange: e, entries: all[0].entries})
-		return s.forwardUp(p.Raw)
+		return s.up.forward(p.Raw)
 	}
 	if asked, err := s.send(all, e, properties); asked || err != nil {
 		return err
@@ -160,12 +160,12 @@ func (s *Session) beginExchange(t frames.Type, packetID uint16) error {
 	b.init()
 	if taken := b.parts[packetID]; taken != nil && !s.ids.isOwn(packetID) {
 		b.mu.Unlock()
-		return s.malformedUp(&frames.Error{Type: t, Code: frames.ProtocolError, Rule: "MQTT-2.2.1-3", Detail: "Packet Identifier in use"})
+		return s.up.malformed(&frames.Error{Type: t, Code: frames.ProtocolError, Rule: "MQTT-2.2.1-3", Detail: "Packet Identifier in use"})
 	}
 	full := func() bool { return b.exchanges >= maxOpenExchanges && !b.requested.closed.Load() }
 	if full() { // what the broker is to answer must be on its way
 		b.mu.Unlock()
-		if err := s.upIdle(); err != nil {
+		if err := s.up.idle(); err != nil {
 			return err
 		}
 		b.mu.Lock()

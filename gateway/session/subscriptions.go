@@ -32,23 +32,22 @@ type subscriptions struct {
 	// which must go on whatever the broker does.
 	order sync.Mutex
 
-	mu        sync.Mutex
-	asked     map[string]*subscription // by Topic Filter as the client wrote it
-	held      map[string]*heldFilter   // by Topic Filter as the broker knows it
-	weight    int                      // of both, in bytes
-	aliases   map[uint32]*heldFilter   // by Subscription Identifiers of the gateway's own, in use or used last
-	fetched   []*heldFilter            // the last fetches, while there are identifiers to tell them by
-	reviewed  *policy.Access           // with which all of asked was last reviewed, or came to be
-	flagged   bool                     // a subscription has Retain As Published: retained messages may be live ones
-	parts     map[uint16]*part         // packets that wait for the broker's answer, by Packet Identifier
-	exchanges int                      // of the client's, that wait
-	sending   bool                     // a review has changed the tables, and the broker is yet to hear of it
-	unheard   bool                     // that failed: what the broker has nobody knows
-	changed   sync.Cond                // an exchange or a review's sending has ended, or the session; L is mu
+	mu         sync.Mutex
+	asked      map[string]*subscription // by Topic Filter as the client wrote it
+	held       map[string]*heldFilter   // by Topic Filter as the broker knows it
+	weight     int                      // of both, in bytes
+	aliases    map[uint32]*heldFilter   // by Subscription Identifiers of the gateway's own, in use or used last
+	fetched    []*heldFilter            // the last fetches, while there are identifiers to tell them by
+	reviewed   *policy.Access           // with which all of asked was last reviewed, or came to be
+	parts      map[uint16]*part         // packets that wait for the broker's answer, by Packet Identifier
+	exchanges  int                      // of the client's, that wait
+	flagged    bool                     // a subscription has Retain As Published: retained messages may be live ones
+	withoutIDs bool                     // the broker knows no Subscription Identifiers; set before the session begins
+	sending    bool                     // a review has changed the tables, and the broker is yet to hear of it
+	unheard    bool                     // that failed: what the broker has nobody knows
+	changed    sync.Cond                // an exchange or a review's sending has ended, or the session; L is mu
 
 	requested reviewRequest
-
-	withoutIDs bool // the broker knows no Subscription Identifiers; set before the session begins
 
 	quiet []*quiet // while retained messages may come again to a client without identifiers
 

@@ -15,9 +15,11 @@ import (
 	"topicgate/policy"
 )
 
-// upState is what the pump towards the broker keeps. Nobody else touches it until the pump has
+// up is the pump towards the broker and what it keeps. Nobody else touches that until the pump has
 // returned.
-type upState struct {
+type up struct {
+	*Session
+
 	inbox   frames.Buffer
 	message io.Reader // the WebSocket message that is being read; nil: between two
 	maximum int       // longest packet that the client may send
@@ -31,198 +33,198 @@ type upState struct {
 	properties []byte       // scratch for stamped properties
 }
 
-func (u *upState) count(p frames.Packet) {
+func (u *up) count(p frames.Packet) {
 	u.counts.Add(byte(p.Type()), len(p.Raw))
 	u.packets++
 	u.bytes += uint64(len(p.Raw))
 }
 
-// pumpUp reads the client until there is nothing more to read. Packets are judged where they lie and
+// pump reads the client until there is nothing more to read. Packets are judged where they lie and
 // go to the broker when no further one is ready.
-func (s *Session) pumpUp() error {
-	s.clientSocket.Idle = s.upWaits
+func (u *up) pump() error {
+	u.clientSocket.Idle = u.waits
 	for {
 		for {
-			p, ok, err := s.up.inbox.Next(s.version, s.up.maximum)
+			p, ok, err := u.inbox.Next(u.version, u.maximum)
 			if err != nil {
-				s.host.Metrics.MalformedPacket(wire.Up)
-				return s.upEnded(brokenPacket(err))
+				u.host.Metrics.MalformedPacket(wire.Up)
+				return u.atEnd(brokenPacket(err))
 			}
 			if !ok {
 				break
 			}
-			s.up.count(p)
-			if err := s.handleUp(p); err != nil {
-				return s.upEnded(err)
+			u.count(p)
+			if err := u.handle(p); err != nil {
+				return u.atEnd(err)
 			}
 		}
-		err := s.receive()
+		err := u.receive()
 		if err == wire.ErrPark {
-			if err = s.park(wire.Up); err == errParked {
+			if err = u.park(wire.Up); err == errParked {
 				return err
 			}
 		}
 		if err != nil {
-			return s.upEnded(s.clientReadError(err, EndInternal))
+			return u.atEnd(u.clientReadError(err, EndInternal))
 		}
 	}
 }
 
-// upEnded sends on what was judged before the end.
-func (s *Session) upEnded(err error) error {
-	_ = s.upstream.Flush()
-	s.up.counts.Flush(s.host.Metrics, wire.Up)
+// atEnd sends on what was judged before the end.
+func (u *up) atEnd(err error) error {
+	_ = u.upstream.Flush()
+	u.counts.Flush(u.host.Metrics, wire.Up)
 	return err
 }
 
-// upWaits runs when all that the client sent is read and judged, before the wait for more.
-func (s *Session) upWaits() error {
-	if err := s.upIdle(); err != nil {
+// waits runs when all that the client sent is read and judged, before the wait for more.
+func (u *up) waits() error {
+	if err := u.idle(); err != nil {
 		return err
 	}
-	if s.up.message == nil { // else the read that waits is into the inbox
-		s.up.inbox.Release()
+	if u.message == nil { // else the read that waits is into the inbox
+		u.inbox.Release()
 	}
 	return nil
 }
 
-// upIdle sends on what was judged so far: the pump is about to wait for something, perhaps in the
+// idle sends on what was judged so far: the pump is about to wait for something, perhaps in the
 // middle of a packet, whose bytes stay as they are.
-func (s *Session) upIdle() error {
-	s.up.counts.Flush(s.host.Metrics, wire.Up)
-	if err := s.upstream.Flush(); err != nil {
-		return s.brokerWriteError(err)
+func (u *up) idle() error {
+	u.counts.Flush(u.host.Metrics, wire.Up)
+	if err := u.upstream.Flush(); err != nil {
+		return u.brokerWriteError(err)
 	}
-	if err := s.client.Flush(); err != nil {
-		return s.clientWriteError(err)
+	if err := u.client.Flush(); err != nil {
+		return u.clientWriteError(err)
 	}
 	return nil
 }
 
 // receive reads what has come of a WebSocket message. Whole packets are not held up by the rest of
 // their message.
-func (s *Session) receive() error {
-	if s.up.message == nil {
-		if err := s.awaitMessage(); err != nil {
+func (u *up) receive() error {
+	if u.message == nil {
+		if err := u.awaitMessage(); err != nil {
 			return err
 		}
-		kind, message, err := s.ws.NextReader()
+		kind, message, err := u.ws.NextReader()
 		if err != nil {
 			return err
 		}
 		if kind != websocket.BinaryMessage { // [MQTT-6.0.0-1]
 			return ended(EndTextMessage, nil)
 		}
-		s.up.message = message
+		u.message = message
 	}
-	if err := s.upstream.TakeOver(); err != nil { // the inbox may move
-		return s.brokerWriteError(err)
+	if err := u.upstream.TakeOver(); err != nil { // the inbox may move
+		return u.brokerWriteError(err)
 	}
-	n, err := s.up.message.Read(wire.RoomFor(&s.up.inbox))
-	s.up.inbox.Filled(n)
+	n, err := u.message.Read(wire.RoomFor(&u.inbox))
+	u.inbox.Filled(n)
 	if err == io.EOF {
-		s.up.message = nil
+		u.message = nil
 		return nil
 	}
 	return err
 }
 
 // awaitMessage waits where the wait can be given up: before gorilla reads, which remembers errors.
-func (s *Session) awaitMessage() error {
-	s.clientSocket.AllowPark(true)
-	_, err := s.reader.Peek(1)
-	s.clientSocket.AllowPark(false)
+func (u *up) awaitMessage() error {
+	u.clientSocket.AllowPark(true)
+	_, err := u.reader.Peek(1)
+	u.clientSocket.AllowPark(false)
 	return err
 }
 
-// handleUp judges one packet of the client's.
-func (s *Session) handleUp(p frames.Packet) error {
+// handle judges one packet of the client's.
+func (u *up) handle(p frames.Packet) error {
 	switch t := p.Type(); t {
 	case frames.TypePublish:
-		return s.publishUp(p)
+		return u.publish(p)
 	case frames.TypePuback, frames.TypePubrec, frames.TypePubcomp:
-		if _, err := frames.ParseAck(p, s.version); err != nil {
-			return s.malformedUp(err)
+		if _, err := frames.ParseAck(p, u.version); err != nil {
+			return u.malformed(err)
 		}
-		return s.forwardUp(p.Raw)
+		return u.forward(p.Raw)
 	case frames.TypePubrel:
-		return s.pubrelUp(p)
+		return u.pubrel(p)
 	case frames.TypeSubscribe:
-		return s.subscribeUp(p)
+		return u.subscribeUp(p)
 	case frames.TypeUnsubscribe:
-		return s.unsubscribeUp(p)
+		return u.unsubscribeUp(p)
 	case frames.TypePingreq:
-		s.pings.Add(1)
-		return s.forwardUp(p.Raw)
+		u.pings.Add(1)
+		return u.forward(p.Raw)
 	case frames.TypeDisconnect:
-		return s.disconnectUp(p)
+		return u.disconnect(p)
 	case frames.TypeAuth:
-		return s.authUp(p)
+		return u.auth(p)
 	default:
 		// A second CONNECT [MQTT-3.1.0-2], or a packet that only servers send.
-		return s.malformedUp(&frames.Error{Type: t, Code: frames.ProtocolError, Detail: "not expected from a client here"})
+		return u.malformed(&frames.Error{Type: t, Code: frames.ProtocolError, Detail: "not expected from a client here"})
 	}
 }
 
-func (s *Session) malformedUp(err error) error {
-	s.host.Metrics.MalformedPacket(wire.Up)
+func (u *up) malformed(err error) error {
+	u.host.Metrics.MalformedPacket(wire.Up)
 	return brokenPacket(err)
 }
 
-func (s *Session) forwardUp(raw []byte) error {
-	if err := s.upstream.Forward(raw); err != nil {
-		return s.brokerWriteError(err)
+func (u *up) forward(raw []byte) error {
+	if err := u.upstream.Forward(raw); err != nil {
+		return u.brokerWriteError(err)
 	}
 	return nil
 }
 
-// publishUp judges a PUBLISH and passes it on, with the verified identity on 5.0.
-func (s *Session) publishUp(p frames.Packet) error {
-	publish, err := frames.ParsePublish(p, s.version)
+// publish judges a PUBLISH and passes it on, with the verified identity on 5.0.
+func (u *up) publish(p frames.Packet) error {
+	publish, err := frames.ParsePublish(p, u.version)
 	if err != nil {
-		return s.malformedUp(err)
+		return u.malformed(err)
 	}
-	if s.limiter != nil {
-		if err := s.slowDown(); err != nil {
+	if u.limiter != nil {
+		if err := u.slowDown(); err != nil {
 			return err
 		}
 	}
 	topicName := publish.TopicName
 	var alias *topicAlias
-	if s.version == frames.V5 {
+	if u.version == frames.V5 {
 		if _, ok := publish.Properties.Uint(frames.PropSubscriptionIdentifier); ok {
-			return s.malformedUp(&frames.Error{Type: frames.TypePublish, Code: frames.ProtocolError, Rule: "MQTT-3.3.4-6", Detail: "Subscription Identifier from a client"})
+			return u.malformed(&frames.Error{Type: frames.TypePublish, Code: frames.ProtocolError, Rule: "MQTT-3.3.4-6", Detail: "Subscription Identifier from a client"})
 		}
-		if alias, err = resolveAlias(&s.up.aliases, s.aliasesUp, &publish); err != nil {
-			return s.malformedUp(err)
+		if alias, err = resolveAlias(&u.aliases, u.aliasesUp, &publish); err != nil {
+			return u.malformed(err)
 		}
 		if alias != nil {
 			topicName = alias.topicName
 		}
 	}
-	if publish.QoS == 2 && s.up.refused.has(publish.PacketID) {
+	if publish.QoS == 2 && u.refused.has(publish.PacketID) {
 		// Until PUBREL, a PUBLISH with this identifier is the refused one again [MQTT-4.3.3-10].
-		return s.acknowledge(frames.TypePubrec, publish.PacketID, frames.Success)
+		return u.acknowledge(frames.TypePubrec, publish.PacketID, frames.Success)
 	}
 	if reserved(topicName) {
-		return s.publishLocal(&publish, topicName)
+		return u.publishLocal(&publish, topicName)
 	}
-	if d := s.up.recent.ask(s.access(), topicName, (*policy.Access).Publish); !d.Allowed {
-		return s.rejectPublish(&publish, topicName, d)
+	if d := u.recent.ask(u.access(), topicName, (*policy.Access).Publish); !d.Allowed {
+		return u.rejectPublish(&publish, topicName, d)
 	}
-	if s.host.AuditAllowed {
-		s.auditPublish(&publish, topicName)
+	if u.host.AuditAllowed {
+		u.auditPublish(&publish, topicName)
 	}
-	size := len(p.Raw) + len(topicName) + len(s.userProperty) + propertyOverhead
-	if size > s.brokerMaximum && alias != nil && len(publish.TopicName) == 0 && !alias.told {
+	size := len(p.Raw) + len(topicName) + len(u.userProperty) + propertyOverhead
+	if size > u.brokerMaximum && alias != nil && len(publish.TopicName) == 0 && !alias.told {
 		// The client cannot know that the broker is to be told a Topic Name here.
-		return s.rejectPublish(&publish, topicName, policy.Decision{Reason: "packet_too_large"})
+		return u.rejectPublish(&publish, topicName, policy.Decision{Reason: "packet_too_large"})
 	}
-	if publish.QoS > 0 && !s.ids.takePublish(publish.PacketID, publish.QoS) {
-		return s.cause()
+	if publish.QoS > 0 && !u.ids.takePublish(publish.PacketID, publish.QoS) {
+		return u.cause()
 	}
-	if s.version != frames.V5 || alias == nil && s.userProperty == nil {
-		return s.forwardUp(p.Raw)
+	if u.version != frames.V5 || alias == nil && u.userProperty == nil {
+		return u.forward(p.Raw)
 	}
 	if alias != nil {
 		if !alias.told {
@@ -230,10 +232,10 @@ func (s *Session) publishUp(p frames.Packet) error {
 		}
 		alias.told = true
 	}
-	s.up.properties = s.stampProperties(s.up.properties[:0], publish.Properties)
-	publish.Properties = s.up.properties
-	if err := s.upstream.Publish(&publish, s.version, size); err != nil {
-		return s.brokerWriteError(err)
+	u.properties = u.stampProperties(u.properties[:0], publish.Properties)
+	publish.Properties = u.properties
+	if err := u.upstream.Publish(&publish, u.version, size); err != nil {
+		return u.brokerWriteError(err)
 	}
 	return nil
 }
@@ -260,12 +262,12 @@ func (s *Session) forged(p frames.Property) bool {
 
 // slowDown waits until the session may publish again. What is on its way goes out first; the client
 // feels that nobody reads.
-func (s *Session) slowDown() error {
-	delay := s.limiter.Reserve().Delay()
+func (u *up) slowDown() error {
+	delay := u.limiter.Reserve().Delay()
 	if delay <= 0 {
 		return nil
 	}
-	if err := s.upIdle(); err != nil {
+	if err := u.idle(); err != nil {
 		return err
 	}
 	timer := time.NewTimer(delay)
@@ -273,32 +275,32 @@ func (s *Session) slowDown() error {
 	select {
 	case <-timer.C:
 		return nil
-	case <-s.end.done:
-		return s.cause()
+	case <-u.end.done:
+		return u.cause()
 	}
 }
 
-// pubrelUp completes the handshake of a refused publish here, others at the broker.
-func (s *Session) pubrelUp(p frames.Packet) error {
-	ack, err := frames.ParseAck(p, s.version)
+// pubrel completes the handshake of a refused publish here, others at the broker.
+func (u *up) pubrel(p frames.Packet) error {
+	ack, err := frames.ParseAck(p, u.version)
 	if err != nil {
-		return s.malformedUp(err)
+		return u.malformed(err)
 	}
-	if !s.up.refused.has(ack.PacketID) {
-		return s.forwardUp(p.Raw)
+	if !u.refused.has(ack.PacketID) {
+		return u.forward(p.Raw)
 	}
-	s.up.refused.remove(ack.PacketID)
-	return s.acknowledge(frames.TypePubcomp, ack.PacketID, frames.Success)
+	u.refused.remove(ack.PacketID)
+	return u.acknowledge(frames.TypePubcomp, ack.PacketID, frames.Success)
 }
 
 // acknowledge answers the client with a PUBACK, PUBREC or PUBCOMP of the gateway's own.
-func (s *Session) acknowledge(t frames.Type, id uint16, reason frames.ReasonCode) error {
+func (u *up) acknowledge(t frames.Type, id uint16, reason frames.ReasonCode) error {
 	ack := frames.Ack{Type: t, PacketID: id, Reason: reason}
 	var packet [8]byte
-	if err := s.client.Add(ack.Append(packet[:0], s.version)); err != nil {
-		return s.clientWriteError(err)
+	if err := u.client.Add(ack.Append(packet[:0], u.version)); err != nil {
+		return u.clientWriteError(err)
 	}
-	return s.keepBrokerAwake()
+	return u.keepBrokerAwake()
 }
 
 // keepBrokerAwake sends a PINGREQ of the gateway's own when the broker has heard nothing for half the
