@@ -5,21 +5,21 @@
 //
 //	establish.go     the first packet is CONNECT; token -> identity; policy; broker (authenticate.go)
 //	connack.go       begin: what the CONNACK sets in motion, in its order; refuse
-//	up.go            client -> broker: PUBLISH judged and stamped, what the gateway acknowledges itself
-//	down.go          broker -> client: each delivery judged, what is dropped completed towards the broker
+//	up.go            client -> broker, what the gateway acknowledges itself; uppublish.go: PUBLISH judged and stamped
+//	down.go          broker -> client, what is dropped completed towards the broker; downpublish.go: each delivery judged
 //	subscribe.go     SUBSCRIBE and UNSUBSCRIBE, each filter on its own; answers.go: SUBACK put together
 //	review.go        a policy change -> what the broker is asked for on the client's behalf (reviewers.go)
 //	remember.go      what is written down of an MQTT Session that outlives the connection
 //	local.go         the topics under $topicgate/
 //	will.go, renew.go, reject.go, operator.go
-//	end.go           the reasons to end: log word, metric, Reason Code, close status
+//	end.go           the reasons to end: log word, metric, Reason Code, close status; ending.go: it comes once; leave.go: goodbye
 //
 // session.go holds the life of it all, host.go what a session needs of the gateway. Up is towards the broker, down
 // towards the client, everywhere.
 //
 // # Owners
 //
-// Two goroutines serve a session, each the only reader of its side, and own what upState and downState hold. After
+// Two goroutines serve a session, each the only reader of its side, and own what up and down hold. After
 // some seconds of silence they end (parking.go); the next byte starts another. Any goroutine may write to either side.
 // Policy changes, the end of a token, an operator's order and the drain come from outside as calls of policyChanged
 // and End.

@@ -1,9 +1,6 @@
 package session
 
 import (
-	"bytes"
-	"errors"
-	"fmt"
 	"io"
 	"time"
 
@@ -12,7 +9,6 @@ import (
 	"topicgate/frames"
 	"topicgate/gateway/metrics"
 	"topicgate/gateway/wire"
-	"topicgate/policy"
 )
 
 // up is the pump towards the broker and what it keeps. Nobody else touches that until the pump has
@@ -178,108 +174,6 @@ func (u *up) forward(raw []byte) error {
 	return nil
 }
 
-// publish judges a PUBLISH and passes it on, with the verified identity on 5.0.
-func (u *up) publish(p frames.Packet) error {
-	publish, err := frames.ParsePublish(p, u.version)
-	if err != nil {
-		return u.malformed(err)
-	}
-	if u.limiter != nil {
-		if err := u.slowDown(); err != nil {
-			return err
-		}
-	}
-	topicName := publish.TopicName
-	var alias *topicAlias
-	if u.version == frames.V5 {
-		if _, ok := publish.Properties.Uint(frames.PropSubscriptionIdentifier); ok {
-			return u.malformed(&frames.Error{Type: frames.TypePublish, Code: frames.ProtocolError, Rule: "MQTT-3.3.4-6", Detail: "Subscription Identifier from a client"})
-		}
-		if alias, err = resolveAlias(&u.aliases, u.aliasesUp, &publish); err != nil {
-			return u.malformed(err)
-		}
-		if alias != nil {
-			topicName = alias.topicName
-		}
-	}
-	if publish.QoS == 2 && u.refused.has(publish.PacketID) {
-		// Until PUBREL, a PUBLISH with this identifier is the refused one again [MQTT-4.3.3-10].
-		return u.acknowledge(frames.TypePubrec, publish.PacketID, frames.Success)
-	}
-	if reserved(topicName) {
-		return u.publishLocal(&publish, topicName)
-	}
-	if d := u.recent.ask(u.access(), topicName, (*policy.Access).Publish); !d.Allowed {
-		return u.rejectPublish(&publish, topicName, d)
-	}
-	if u.host.AuditAllowed {
-		u.auditPublish(&publish, topicName)
-	}
-	size := len(p.Raw) + len(topicName) + len(u.userProperty) + propertyOverhead
-	if size > u.brokerMaximum && alias != nil && len(publish.TopicName) == 0 && !alias.told {
-		// The client cannot know that the broker is to be told a Topic Name here.
-		return u.rejectPublish(&publish, topicName, policy.Decision{Reason: "packet_too_large"})
-	}
-	if publish.QoS > 0 && !u.ids.takePublish(publish.PacketID, publish.QoS) {
-		return u.cause()
-	}
-	if u.version != frames.V5 || alias == nil && u.userProperty == nil {
-		return u.forward(p.Raw)
-	}
-	if alias != nil {
-		if !alias.told {
-			publish.TopicName = topicName
-		}
-		alias.told = true
-	}
-	u.properties = u.stampProperties(u.properties[:0], publish.Properties)
-	publish.Properties = u.properties
-	if err := u.upstream.Publish(&publish, u.version, size); err != nil {
-		return u.brokerWriteError(err)
-	}
-	return nil
-}
-
-// stampProperties appends properties to dst with the verified username in place of what the client
-// may have claimed.
-func (s *Session) stampProperties(dst []byte, properties frames.Properties) frames.Properties {
-	for p := range properties.All() {
-		if !s.forged(p) {
-			dst = append(dst, p.Encoded...)
-		}
-	}
-	return append(dst, s.userProperty...)
-}
-
-// forged reports whether p is a User Property of the name that only the gateway sets.
-func (s *Session) forged(p frames.Property) bool {
-	if p.ID != frames.PropUserProperty || s.userProperty == nil {
-		return false
-	}
-	name, _ := p.Pair()
-	return bytes.EqualFold(name, []byte(s.host.UserProperty))
-}
-
-// slowDown waits until the session may publish again. What is on its way goes out first; the client
-// feels that nobody reads.
-func (u *up) slowDown() error {
-	delay := u.limiter.Reserve().Delay()
-	if delay <= 0 {
-		return nil
-	}
-	if err := u.idle(); err != nil {
-		return err
-	}
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-u.end.done:
-		return u.cause()
-	}
-}
-
 // pubrel completes the handshake of a refused publish here, others at the broker.
 func (u *up) pubrel(p frames.Packet) error {
 	ack, err := frames.ParseAck(p, u.version)
@@ -314,43 +208,4 @@ func (s *Session) keepBrokerAwake() error {
 		return s.brokerWriteError(err)
 	}
 	return nil
-}
-
-// brokerWriteError says what a failed write towards the broker means.
-func (s *Session) brokerWriteError(err error) error {
-	if isTimeout(err) {
-		return ended(EndBrokerLost, errors.New("the broker does not read"))
-	}
-	return ended(EndBrokerLost, err)
-}
-
-// clientWriteError says what a failed write towards the client means.
-func (s *Session) clientWriteError(err error) error {
-	if isTimeout(err) {
-		return ended(EndClientSlow, nil)
-	}
-	return ended(EndClientLost, err)
-}
-
-// clientReadError says what a failed read from the client means. A deadline that was not set by
-// finish is timeout.
-func (s *Session) clientReadError(err error, timeout EndReason) error {
-	var end *endError
-	var closed *websocket.CloseError
-	switch {
-	case errors.As(err, &end):
-		return err
-	case isTimeout(err):
-		return ended(timeout, nil)
-	case errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure:
-		return ended(EndClientLost, fmt.Errorf("WebSocket closed by the client with %d", closed.Code))
-	case errors.Is(err, io.EOF), errors.As(err, &closed), errors.Is(err, io.ErrUnexpectedEOF):
-		return ended(EndClientLost, nil)
-	}
-	return ended(EndClientLost, err)
-}
-
-func isTimeout(err error) bool {
-	var t interface{ Timeout() bool }
-	return errors.As(err, &t) && t.Timeout()
 }
