@@ -19,6 +19,9 @@ import (
 	"topicgate/config"
 	"topicgate/gateway"
 	"topicgate/gateway/audit"
+	"topicgate/gateway/edge"
+	"topicgate/gateway/metrics"
+	"topicgate/gateway/session"
 	"topicgate/policy"
 )
 
@@ -38,9 +41,9 @@ type process struct {
 	verifier *auth.Verifier
 	store    *policy.Store
 	audit    *audit.Log
-	metrics  *gateway.Metrics
+	metrics  *metrics.Metrics
 	server   *gateway.Server
-	certs    *gateway.CertReloader // nil: no TLS
+	certs    *edge.CertReloader // nil: no TLS
 
 	reloadUpstream func() error
 	drainTimeout   time.Duration
@@ -51,7 +54,7 @@ type process struct {
 // newProcess makes the parts. None of them is running yet.
 func newProcess(c config.Config, log *slog.Logger, stdout io.Writer) (*process, error) {
 	p := &process{instance: newInstance(), log: log, drainTimeout: c.DrainTimeout}
-	p.metrics = gateway.NewMetrics(gateway.EndReasons(), gateway.RejectReasons(), auth.Results())
+	p.metrics = gateway.NewMetrics()
 	var err error
 	p.verifier, err = auth.NewVerifier(auth.Options{
 		Issuers:       c.OIDCIssuers,
@@ -102,45 +105,43 @@ func newAudit(c config.Config, p *process, stdout io.Writer) *audit.Log {
 
 func (p *process) gatewayOptions(c config.Config) (gateway.Options, error) {
 	o := gateway.Options{
-		Paths:          c.WSPaths,
-		AllowedOrigins: c.AllowedOrigins,
-		TrustedProxies: gateway.TrustedProxies(c.TrustedProxies),
-
-		ClientIDTemplate: c.ClientID,
-		UserProperty:     c.UserProperty,
-
-		UpstreamUsername:      c.UpstreamUsername,
-		UpstreamPassword:      c.UpstreamPassword.Reveal(),
+		Paths:                 c.WSPaths,
+		AllowedOrigins:        c.AllowedOrigins,
+		TrustedProxies:        edge.TrustedProxies(c.TrustedProxies),
 		UpstreamProxyProtocol: c.UpstreamProxyProtocol == config.ProxyProtocolV2,
-
-		SubscribeMode: gateway.SubscribeMode(c.SubscribeMode),
-		NarrowMax:     c.NarrowMax,
-		DenyPublish:   gateway.DenyPublish(c.DenyPublish),
-		AuditAllowed:  c.AuditAllowed,
-
-		MaxPacketBytes:        int(c.MaxPacketSize),
 		MaxConnections:        c.MaxConnections,
 		MaxConnectionsPerUser: c.MaxConnectionsPerUser,
-		MaxSubscriptions:      c.MaxSubscriptions,
-		PublishRate:           c.PublishRate,
-		PublishBurst:          c.PublishBurst,
+		DrainTimeout:          c.DrainTimeout,
+		RedisPrefix:           c.RedisPrefix,
+		Settings: session.Settings{
+			ClientIDTemplate: c.ClientID,
+			UserProperty:     c.UserProperty,
+			UpstreamUsername: c.UpstreamUsername,
+			UpstreamPassword: c.UpstreamPassword.Reveal(),
 
-		ConnectTimeout: c.ConnectTimeout,
-		WriteTimeout:   c.WriteTimeout,
-		DrainTimeout:   c.DrainTimeout,
+			SubscribeMode: session.SubscribeMode(c.SubscribeMode),
+			NarrowMax:     c.NarrowMax,
+			DenyPublish:   session.DenyPublish(c.DenyPublish),
+			AuditAllowed:  c.AuditAllowed,
 
-		Instance: p.instance,
-		Verifier: p.verifier,
-		Policy:   p.store,
+			MaxPacketBytes:   int(c.MaxPacketSize),
+			MaxSubscriptions: c.MaxSubscriptions,
+			PublishRate:      c.PublishRate,
+			PublishBurst:     c.PublishBurst,
 
-		RedisPrefix: c.RedisPrefix,
+			ConnectTimeout: c.ConnectTimeout,
+			WriteTimeout:   c.WriteTimeout,
 
-		Audit:   p.audit,
-		Metrics: p.metrics,
-		Logger:  p.log,
+			Instance: p.instance,
+			Verifier: p.verifier,
+			Policy:   p.store,
+			Audit:    p.audit,
+			Metrics:  p.metrics,
+			Logger:   p.log,
+		},
 	}
 	for _, s := range c.TokenSources {
-		o.TokenSources = append(o.TokenSources, gateway.TokenSource{Kind: gateway.TokenKind(s.Kind), Name: s.Name})
+		o.TokenSources = append(o.TokenSources, edge.TokenSource{Kind: edge.TokenKind(s.Kind), Name: s.Name})
 	}
 	for _, u := range c.UpstreamURLs {
 		o.Upstreams = append(o.Upstreams, &url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path})
@@ -150,7 +151,7 @@ func (p *process) gatewayOptions(c config.Config) (gateway.Options, error) {
 		return o, err
 	}
 	if c.TLSCertFile != "" {
-		if p.certs, err = gateway.NewCertReloader(certFiles(c), p.log); err != nil {
+		if p.certs, err = edge.NewCertReloader(certFiles(c), p.log); err != nil {
 			return o, err
 		}
 		o.TLS = p.certs.TLSConfig()
@@ -246,7 +247,7 @@ func (p *process) reload() {
 
 func (p *process) serveAdmin(ctx context.Context) error {
 	server := &http.Server{
-		Handler:           gateway.AdminHandler(p.metrics, p.ready, func() any { return p.server.Sessions() }),
+		Handler:           metrics.AdminHandler(p.metrics, p.ready, func() any { return p.server.Sessions() }),
 		ReadHeaderTimeout: adminTimeout,
 		ReadTimeout:       adminTimeout,
 		WriteTimeout:      adminTimeout,
