@@ -7,132 +7,55 @@ import (
 	"topicgate/frames"
 )
 
-var errNoPacketID = errors.New("no free Packet Identifier")
-
-// subackDown puts the broker's answer together with what the gateway decided itself.
-func (s *Session) subackDown(p frames.Packet) error {
-	suback, err := frames.ParseSuback(p, s.version)
+// suback passes on what the broker's answer comes to with what the gateway decided itself.
+func (dn *down) suback(p frames.Packet) error {
+	suback, err := frames.ParseSuback(p, dn.version)
 	if err != nil && !errors.Is(err, frames.ErrReasonCode) {
-		return s.down.malformed(err)
+		return dn.malformed(err)
 	}
-	return s.answerDown(p, suback.PacketID, suback.Reasons, err)
+	return dn.answered(p, suback.PacketID, suback.Reasons, err == nil)
 }
 
-// unsubackDown does the same for UNSUBACK, which has no codes before 5.0.
-func (s *Session) unsubackDown(p frames.Packet) error {
-	unsuback, err := frames.ParseUnsuback(p, s.version)
+// unsuback does the same for UNSUBACK, which has no codes before 5.0.
+func (dn *down) unsuback(p frames.Packet) error {
+	unsuback, err := frames.ParseUnsuback(p, dn.version)
 	if err != nil && !errors.Is(err, frames.ErrReasonCode) {
-		return s.down.malformed(err)
+		return dn.malformed(err)
 	}
-	return s.answerDown(p, unsuback.PacketID, unsuback.Reasons, err)
+	return dn.answered(p, unsuback.PacketID, unsuback.Reasons, err == nil)
 }
 
-// answerDown handles an answer of the broker's: to the client's exchange, or to a packet of the
-// gateway's own, which the client never hears of.
-func (s *Session) answerDown(p frames.Packet, id uint16, codes []frames.ReasonCode, illegal error) error {
-	t := p.Type()
-	// What the code for the i-th filter is, of a broker that may say less than it was asked.
-	code := func(i int) frames.ReasonCode {
-		switch {
-		case t == frames.TypeUnsuback && s.version != frames.V5:
-			return frames.Success
-		case i >= len(codes) || !codes[i].Legal(t, s.version):
-			return frames.UnspecifiedError
-		}
-		return codes[i]
-	}
-	b := &s.subs
-	b.mu.Lock()
-	answered := b.parts[id]
-	if answered == nil || answered.answer != t {
-		b.mu.Unlock()
-		s.log(slog.LevelDebug, "answer to nothing", "packet", t.String())
-		return nil // a broker that answers twice; the client has asked nothing
-	}
-	delete(b.parts, id)
-	for i, entry := range answered.entries {
-		if t == frames.TypeSuback {
-			b.answer(entry.held, code(i))
-		}
-	}
-	b.hush(answered.begins)
-	b.unhush(answered.ends)
-	e := answered.exchange
-	whole := false
-	if e != nil {
-		for i, entry := range answered.entries {
-			for _, slot := range entry.slots {
-				if t == frames.TypeSuback || !e.decided[slot] {
-					e.settle(slot, code(i))
-				}
-			}
-		}
-		e.parts--
-		whole = e.parts == 0
-	}
-	refused := whole && b.conclude(e)
-	b.mu.Unlock()
-	s.remember()
-
-	s.ids.releaseOwn(id)
-	if refused {
-		s.requestReview()
-	}
-	switch {
-	case !whole:
+func (dn *down) answered(p frames.Packet, id uint16, codes []frames.ReasonCode, legal bool) error {
+	heard := dn.table.Answer(p.Type(), id, codes, legal)
+	if !heard.Known {
+		dn.log(slog.LevelDebug, "answer to nothing", "packet", p.Type().String())
 		return nil
-	case e.relay && illegal == nil && (len(codes) == len(e.reasons) || t == frames.TypeUnsuback && s.version != frames.V5):
-		s.endExchange(e)
-		return s.down.forward(p.Raw)
 	}
-	return s.answer(e)
-}
-
-// answer notes what the broker says to a SUBSCRIBE for h. b.mu is held.
-func (b *subscriptions) answer(h *heldFilter, code frames.ReasonCode) {
-	h.waiting--
+	dn.remember()
+	dn.ids.ReleaseOwn(id)
+	if heard.Review || dn.requested.postponed.Swap(false) {
+		dn.requestReview()
+	}
 	switch {
-	case !failed(code):
-		h.granted = true
-	case !h.granted && h.waiting == 0:
-		b.release(h) // the next review tries again
+	case !heard.Whole:
+		return nil
+	case heard.Relay:
+		dn.endExchange(heard.PacketID)
+		return dn.forward(p.Raw)
 	}
+	return dn.answer(heard.PacketID, heard.Packet)
 }
 
-// conclude takes back the subscriptions that an exchange, all answered, was to make and did not. It reports
-// whether there are any; they are removed by the next review. b.mu is held.
-func (b *subscriptions) conclude(e *exchange) (refused bool) {
-	for i, sub := range e.subs {
-		if sub == nil || sub.asker != e {
-			continue
-		}
-		sub.asker = nil
-		if failed(e.reasons[i]) {
-			sub.refused, refused = true, true
-		}
-	}
-	return refused
-}
-
-// answer sends the SUBACK or UNSUBACK of an exchange in which all is decided.
-func (s *Session) answer(e *exchange) error {
-	s.endExchange(e)
-	var packet []byte
-	if e.answer == frames.TypeSuback {
-		packet = frames.Suback{PacketID: e.packetID, Reasons: e.reasons}.Append(nil, s.version)
-	} else {
-		packet = frames.Unsuback{PacketID: e.packetID, Reasons: e.reasons}.Append(nil, s.version)
-	}
+// answer sends the SUBACK or UNSUBACK of an exchange of the client's, which ends with it.
+func (s *Session) answer(packetID uint16, packet []byte) error {
+	s.endExchange(packetID)
 	if err := s.client.Add(packet); err != nil {
 		return s.clientWriteError(err)
 	}
 	return nil
 }
 
-func (s *Session) endExchange(e *exchange) {
-	s.ids.release(e.packetID)
-	s.subs.mu.Lock()
-	s.subs.exchanges--
-	s.subs.changed.Broadcast()
-	s.subs.mu.Unlock()
+func (s *Session) endExchange(packetID uint16) {
+	s.ids.Release(packetID)
+	s.exchanges.end()
 }

@@ -12,6 +12,7 @@ import (
 	"topicgate/frames"
 	"topicgate/gateway/audit"
 	"topicgate/gateway/registry"
+	"topicgate/gateway/subs"
 	"topicgate/gateway/upstream"
 )
 
@@ -41,11 +42,11 @@ var (
 //  2. What the broker answered is taken over: Keep Alive, maxima, aliases, how long the MQTT Session sleeps.
 //  3. The client gets its CONNACK before anything else can be told to it. A refusal is the end.
 //  4. What was accepted is told to audit and operators, then the token's end is armed: no end before its beginning.
-//  5. The CONNACK is flushed: the client is not to wait until the broker reads what restore sends.
+//  5. The CONNACK is flushed: the client is not to wait until the broker reads what resume sends.
 //  6. A resumed MQTT Session is put right, before down has delivered anything of it.
 //  7. It is remembered: a new one has nothing, whatever is stored of an older one.
 //  8. begun is set, and only then is the policy looked at: a change before that found no session, one after it does.
-func (s *Session) begin(conn upstream.Conn, connect *frames.Connect, connack frames.Connack, stored *storedSubscriptions) error {
+func (s *Session) begin(conn upstream.Conn, connect *frames.Connect, connack frames.Connack, stored *subs.Record) error {
 	s.accepted = connack.Reason == frames.Success
 	if err := s.keepBroker(conn); err != nil {
 		return err
@@ -55,21 +56,26 @@ func (s *Session) begin(conn upstream.Conn, connect *frames.Connect, connack fra
 	if s.version == frames.V5 {
 		connack.Properties = s.clientConnack(connect, connack.Properties)
 	}
+	s.resumed = connack.SessionPresent
+	// Of what nobody knows the subscriptions of, the client is to ask for anew; what the broker has queued comes.
+	connack.SessionPresent = s.resumed && stored != nil
 	if err := s.passConnack(connack); err != nil {
 		return err
 	}
-	s.resumed = connack.SessionPresent
+	s.table.Begin(&s.host.subs, subs.Terms{Version: s.version, Identifiers: s.version == frames.V5 && !s.withoutIDs, BrokerMaximum: s.brokerMaximum})
 	s.limitRate()
 	s.tellAccepted(conn.Address)
-	// The client is not to wait for the answer until the broker reads what restore sends.
+	// The client is not to wait for the answer until the broker reads what resume sends.
 	if err := s.client.Flush(); err != nil {
 		return s.clientWriteError(err)
 	}
 	if s.resumed && stored != nil {
-		s.restore(stored) // nothing has been delivered yet: down has not started
+		if err := s.resume(stored); err != nil {
+			return err
+		}
 	}
 	s.remember()
-	s.ids.blocked = func() {
+	s.ids.Blocked = func() {
 		if err := s.up.idle(); err != nil {
 			s.finish(err) // closes ids
 		}
@@ -155,7 +161,7 @@ func (s *Session) clientConnack(connect *frames.Connect, from frames.Properties)
 				properties = properties.AppendUint(frames.PropTopicAliasMaximum, uint32(s.aliasesUp))
 			}
 		case frames.PropSubscriptionIdentifierAvailable:
-			s.subs.withoutIDs = p.Uint() == 0
+			s.withoutIDs = p.Uint() == 0
 			properties = append(properties, p.Encoded...)
 		case frames.PropServerKeepAlive:
 			s.keepAlive = time.Duration(p.Uint()) * time.Second

@@ -16,8 +16,8 @@ func (u *up) disconnect(p frames.Packet) error {
 		return u.malformed(&frames.Error{Type: frames.TypeDisconnect, Code: frames.ProtocolError, Rule: "MQTT-3.14.2-1",
 			Detail: "Reason Code or property that only servers send"})
 	}
-	u.subs.order.Lock() // a review that has begun is heard whole
-	defer u.subs.order.Unlock()
+	turn := u.table.Turn() // a review that has begun is heard whole
+	defer turn.End()
 	u.left.Store(true)
 	packet := p.Raw
 	// Whatever the reason is, but the normal one, the broker may publish the Will [MQTT-3.14.4-3].

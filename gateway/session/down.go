@@ -8,6 +8,7 @@ import (
 
 	"topicgate/frames"
 	"topicgate/gateway/metrics"
+	"topicgate/gateway/subs"
 	"topicgate/gateway/wire"
 	"topicgate/policy"
 )
@@ -23,7 +24,7 @@ type down struct {
 
 	recent     recent
 	aliases    []topicAlias // those that the broker uses
-	dropped    idSet        // dropped QoS 2 deliveries that wait for the broker's PUBREL
+	dropped    subs.IDSet   // dropped QoS 2 deliveries that wait for the broker's PUBREL
 	properties []byte       // scratch for rewritten properties
 	skip       int          // bytes of a packet that is too large, still to pass over
 }
@@ -138,9 +139,9 @@ func (dn *down) handle(p frames.Packet) error {
 	case frames.TypePubrel:
 		return dn.pubrel(p)
 	case frames.TypeSuback:
-		return dn.subackDown(p)
+		return dn.suback(p)
 	case frames.TypeUnsuback:
-		return dn.unsubackDown(p)
+		return dn.unsuback(p)
 	case frames.TypePingresp:
 		if dn.pings.Load() > 0 {
 			dn.pings.Add(-1)
@@ -186,7 +187,7 @@ func (dn *down) complete(publish *frames.Publish) error {
 		// A message that was under way before the connection was (DUP) may be one that the client
 		// has; its handshake is left to the client from PUBREL on, which hurts nobody who has not.
 		if !publish.Dup {
-			dn.dropped.add(publish.PacketID)
+			dn.dropped.Add(publish.PacketID)
 		}
 		return dn.acknowledge(frames.TypePubrec, publish.PacketID)
 	}
@@ -208,8 +209,8 @@ func (dn *down) pubrel(p frames.Packet) error {
 	if err != nil && !errors.Is(err, frames.ErrReasonCode) {
 		return dn.malformed(err)
 	}
-	if dn.dropped.has(ack.PacketID) {
-		dn.dropped.remove(ack.PacketID)
+	if dn.dropped.Has(ack.PacketID) {
+		dn.dropped.Remove(ack.PacketID)
 		return dn.acknowledge(frames.TypePubcomp, ack.PacketID)
 	}
 	return dn.relayAck(p, ack, err)
@@ -222,7 +223,7 @@ func (dn *down) ack(p frames.Packet) error {
 		return dn.malformed(err)
 	}
 	if ack.Type != frames.TypePubrec || ack.Reason >= frames.UnspecifiedError {
-		dn.ids.release(ack.PacketID)
+		dn.ids.Release(ack.PacketID)
 	}
 	return dn.relayAck(p, ack, err)
 }

@@ -2,6 +2,7 @@ package session
 
 import (
 	"topicgate/frames"
+	"topicgate/gateway/subs"
 	"topicgate/policy"
 )
 
@@ -21,19 +22,16 @@ func (dn *down) publish(p frames.Packet) error {
 			topicName = alias.topicName
 		}
 	}
-	if reserved(topicName) {
+	if subs.Reserved(topicName) {
 		return dn.drop(&publish, topicName, policy.Decision{Reason: "reserved_topic"})
 	}
 	access := dn.access()
 	if d := dn.recent.ask(access, topicName, (*policy.Access).Receive); !d.Allowed {
 		return dn.drop(&publish, topicName, d)
 	}
-	rewrite := false
-	if publish.Retain || dn.subs.rewritesIDs() {
-		again := false
-		if rewrite, again = dn.subs.rewriteIDs(&publish, topicName, access); again {
-			return dn.complete(&publish)
-		}
+	rewrite, withheld := dn.table.Deliver(&publish, topicName, access)
+	if withheld {
+		return dn.complete(&publish)
 	}
 	if alias != nil {
 		rewrite = dn.adaptAlias(&publish, alias) || rewrite

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"topicgate/frames"
+	"topicgate/gateway/subs"
 	"topicgate/gateway/wire"
 	"topicgate/policy"
 )
@@ -74,18 +75,18 @@ func (s *Session) establish(connect *frames.Connect) error {
 
 // startWakeUp reads what a MQTT Session that may be resumed is subscribed to, while the policy is
 // loaded. The function that it returns waits for that.
-func (s *Session) startWakeUp(ctx context.Context, connect *frames.Connect) func() (*storedSubscriptions, error) {
+func (s *Session) startWakeUp(ctx context.Context, connect *frames.Connect) func() (*subs.Record, error) {
 	if connect.CleanStart {
-		return func() (*storedSubscriptions, error) { return nil, nil }
+		return func() (*subs.Record, error) { return nil, nil }
 	}
-	var stored *storedSubscriptions
+	var stored *subs.Record
 	var err error
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		stored, err = s.wakeUp(ctx)
 	}()
-	return func() (*storedSubscriptions, error) {
+	return func() (*subs.Record, error) {
 		<-done
 		return stored, err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"topicgate/frames"
 	"topicgate/gateway/internal/play"
+	"topicgate/gateway/subs"
 )
 
 // keptHex is a retained message as it comes with a SUBSCRIBE, in hex.
@@ -99,7 +100,7 @@ func TestManyRoomsJoinedAtOnceAreFetchedAsAWhole(t *testing.T) {
 		c := wholeRooms(t, frames.V311)
 		c.SetRules(roomRules + roomThree + roomFour)
 		again := c.Asked("room/#")
-		end := c.Left(topicNone)
+		end := c.Left(subs.TopicNone)
 		c.Grants(again.PacketID, 1)
 		c.Reply(keptHex(c.V, "room/one/x"))
 		c.Reply(keptHex(c.V, "room/three/x"))
@@ -160,7 +161,7 @@ func TestALiftedDenyBringsTheRetainedMessages(t *testing.T) {
 				c := r.Connect(v, "alice")
 				other := play.At(0, "room/one/+")
 				if v == frames.V5 {
-					other.RetainHandling = retainNever
+					other.RetainHandling = 2
 				}
 				c.Asks(1, 0, play.At(1, "room/#"), other)
 				c.Asked("room/#", "room/one/+")
@@ -187,7 +188,10 @@ func TestASleeperOfWhomNothingIsKnownFetchesNothing(t *testing.T) {
 	r := newRooms(t, func(o *rigOptions) { o.NarrowMax = 1 })
 	c := r.Connect(frames.V5, "alice")
 	c.NothingUp() // begun
-	go r.onlySession().restore(&storedSubscriptions{Subscriptions: []storedSubscription{{Filter: "room/#", QoS: 1, ID: 3, Pieces: []string{"room/#"}}}})
+	go func() {
+		_ = r.onlySession().resume(&subs.Record{Broker: "broker.test:1883", Vague: true,
+			Subscriptions: []subs.Recorded{{Filter: "room/#", QoS: 1, ID: 3, Pieces: []string{"room/#"}}}})
+	}()
 	c.NothingUp()
 }
 
@@ -215,7 +219,7 @@ func TestASleeperFetchesWhatItHasGained(t *testing.T) {
 			c.Asks(1, 0, play.At(1, "room/#"))
 			c.Grants(c.Asked("room/#").PacketID, 1)
 			c.Granted(1, 1)
-			stored, _, _ := r.onlySession().subs.snapshot(false)
+			stored, _ := r.onlySession().table.Record("broker.test:1883")
 			c.WS.Close()
 			for len(r.server.Sessions()) > 0 {
 				runtime.Gosched()
@@ -223,7 +227,7 @@ func TestASleeperFetchesWhatItHasGained(t *testing.T) {
 			r.SetRules(tt.now)
 			c = r.Connect(frames.V5, "alice")
 			c.NothingUp() // begun
-			go r.onlySession().restore(&stored)
+			go func() { _ = r.onlySession().resume(stored) }()
 			if tt.want == nil {
 				c.NothingUp()
 				return
@@ -238,49 +242,12 @@ func TestASleeperFetchesWhatItHasGained(t *testing.T) {
 	}
 }
 
-// The Accesses of fetches are kept for late messages, but not of many reviews, however many fetches each has.
-func TestFetchesKeepFewAccesses(t *testing.T) {
-	c := wholeRooms(t, frames.V5)
-	s := rigOf(c).onlySession()
-	c.Asks(2, 8, play.At(0, "room/+/x"))
-	c.Grants(c.Asked("room/+/x").PacketID, 0)
-	c.Granted(2, 0)
-	for i := range 2 * maxStepsKept {
-		rules := roomRules
-		for j := range i + 1 {
-			rules += fmt.Sprintf("pattern read room/a%d/#\npattern read room/b%d/#\n", j, j)
-		}
-		c.SetRules(rules)
-		fetch, more := c.Asked("room/#"), c.Asked("room/+/x")
-		c.Grants(fetch.PacketID, 1)
-		c.Grants(more.PacketID, 1)
-		for range 2 { // and each once more, as it is to be
-			p, err := frames.ParseSubscribe(c.FromGateway(frames.TypeSubscribe), c.V)
-			if err != nil {
-				t.Fatal(err)
-			}
-			c.Grants(p.PacketID, 1)
-		}
-	}
-	s.subs.mu.Lock()
-	defer s.subs.mu.Unlock()
-	kept := 0
-	for _, h := range s.subs.aliases {
-		if h.fetched != nil {
-			kept++
-		}
-	}
-	if kept != 2*maxStepsKept || len(s.subs.fetched) != kept {
-		t.Errorf("%d fetches keep an Access, %d are listed; want the two of each of %d reviews", kept, len(s.subs.fetched), maxStepsKept)
-	}
-}
-
 // What a client has does not come again, by whichever of its subscriptions that now cover more: all fetch in the
 // same review.
 func TestManySubscriptionsFetchInOneReview(t *testing.T) {
 	r := newRooms(t)
 	c := r.Connect(frames.V5, "alice")
-	const n = 2 * maxStepsKept
+	const n = 8
 	for i := range uint16(n) {
 		c.Asks(1+i, 10+uint32(i), play.At(1, fmt.Sprintf("room/+/%d/#", i)))
 		s := c.Asked(fmt.Sprintf("room/one/%d/#", i), fmt.Sprintf("room/two/%d/#", i))
@@ -310,7 +277,7 @@ func TestWhatIsNewComesByItsOwnReview(t *testing.T) {
 		for _, v := range eachOf {
 			c := wholeRooms(t, v)
 			s := rigOf(c).onlySession()
-			s.subs.order.Lock() // the review has to wait
+			turn := s.table.Turn() // the review has to wait
 			c.SetRules(roomRules + roomThree)
 			for !s.access().Receive([]byte("room/three/x")).Allowed {
 				runtime.Gosched()
@@ -318,7 +285,7 @@ func TestWhatIsNewComesByItsOwnReview(t *testing.T) {
 			c.Reply(keptHex(v, "room/three/x"))
 			c.Reply(messageHex(v, "room/three/x"))
 			c.Hears(messageHex(v, "room/three/x")) // live
-			s.subs.order.Unlock()
+			turn.End()
 			fetch := c.Asked("room/three/#")
 			var ids []uint32
 			if v == frames.V5 {
@@ -394,25 +361,6 @@ func TestALiveMessageWithItsRetainFlagIsNoStoredOne(t *testing.T) {
 	c.Hears(keptHex(c.V, "room/three/x", 7))
 }
 
-// A SUBSCRIBE that comes between a change and its review is asked for by the rights of the last review, so
-// that the next one brings what is new, once.
-func TestASubscribeBeforeTheReviewLeavesWhatIsNewToIt(t *testing.T) {
-	r := newRooms(t)
-	c := r.Subscribed(frames.V5)
-	s := r.onlySession()
-	s.subs.mu.Lock() // the change is seen, but not by reviewers
-	before := s.subs.reviewed
-	s.subs.mu.Unlock()
-	r.SetRules(roomRules + roomThree)
-	c.Asked("room/three/#")
-	s.subs.mu.Lock()
-	s.subs.reviewed = before
-	s.subs.mu.Unlock()
-	c.Asks(2, 0, play.At(1, "room/+/x"))
-	c.Asked("room/one/x", "room/two/x")
-	c.Asked("room/three/x")
-}
-
 // One subscription fetches by the very filter that another comes to be held by: both have the message, though the
 // second asks for it only if its filter is new to the broker.
 func TestAFetchByAFilterThatIsNewIsNotItsBeginning(t *testing.T) {
@@ -422,11 +370,11 @@ func TestAFetchByAFilterThatIsNewIsNotItsBeginning(t *testing.T) {
 	c.Asks(1, 7, play.At(1, "room/#"))
 	c.Grants(c.Asked("room/#").PacketID, 1)
 	c.Granted(1, 1)
-	c.Asks(2, 8, frames.Subscription{TopicFilter: "room/three/#", RetainHandling: retainIfNew})
+	c.Asks(2, 8, frames.Subscription{TopicFilter: "room/three/#", RetainHandling: 1})
 	c.Granted(2, 0)
 	r.SetRules(roomRules + roomThree)
 	c.Asked("room/three/#")
-	if s := c.Asked("room/three/#"); identifier(s.Properties) != 8 || s.Filters[0].RetainHandling != retainAlways {
+	if s := c.Asked("room/three/#"); identifier(s.Properties) != 8 || s.Filters[0].RetainHandling != 0 {
 		t.Errorf("after the fetch: SUBSCRIBE %+v; want identifier 8 and its retained messages", s)
 	}
 }

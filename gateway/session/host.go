@@ -3,6 +3,7 @@ package session
 import (
 	"topicgate/gateway/registry"
 	"topicgate/gateway/sleep"
+	"topicgate/gateway/subs"
 	"topicgate/gateway/upstream"
 	"topicgate/gateway/wire"
 )
@@ -24,6 +25,7 @@ type Host struct {
 	clientID  clientIDTemplate
 	lot       *wire.Lot[parked]
 	reviewers reviewers
+	subs      subs.Settings
 }
 
 // NewHost makes a host of settings, which it completes; it lacks what its caller is to set.
@@ -36,7 +38,9 @@ func NewHost(settings Settings) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Host{Settings: settings, clientID: template, lot: wire.NewLot(resume)}, nil
+	return &Host{Settings: settings, clientID: template, lot: wire.NewLot(resume), subs: subs.Settings{
+		Strict: settings.SubscribeMode == SubscribeStrict, NarrowMax: settings.NarrowMax, MaxSubscriptions: settings.MaxSubscriptions,
+	}}, nil
 }
 
 // Close ends what the host does for all sessions, when all have ended.

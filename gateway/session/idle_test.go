@@ -19,8 +19,6 @@ func TestWhatASessionIsMadeOfStaysSmall(t *testing.T) {
 	}{
 		{"session", unsafe.Sizeof(Session{}), 1536},
 		{"socket", unsafe.Sizeof(wire.Socket{}), 288},
-		{"subscription", unsafe.Sizeof(subscription{}), 144},
-		{"heldFilter", unsafe.Sizeof(heldFilter{}), 144},
 		{"parked", unsafe.Sizeof(parked{}), 16},
 	} {
 		if tt.got > tt.most {

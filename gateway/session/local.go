@@ -5,68 +5,20 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"slices"
 	"time"
 
 	"topicgate/auth"
 	"topicgate/frames"
 	"topicgate/gateway/audit"
-)
-
-// Topics under localTopics are served by the gateway itself: each client sees its own, and nothing of
-// them goes upstream or comes from there.
-const (
-	localTopics   = "$topicgate"
-	topicToken    = "$topicgate/token"    // publish a fresh token here
-	topicRejected = "$topicgate/rejected" // one message for each refused operation
-	topicAccess   = "$topicgate/access"   // what a narrowed subscription now covers
-	topicExpiring = "$topicgate/expiring" // a minute before the token ends
-	topicNone     = "$topicgate/none"     // nobody is ever subscribed to this
+	"topicgate/gateway/subs"
 )
 
 // expiryNotice is how long before the end of its token a session is told.
 const expiryNotice = time.Minute
 
-// reserved reports whether a Topic Name or Topic Filter is the gateway's own.
-func reserved[T ~string | ~[]byte](topic T) bool {
-	if len(topic) < len(localTopics) || string(topic[:len(localTopics)]) != localTopics {
-		return false
-	}
-	return len(topic) == len(localTopics) || topic[len(localTopics)] == '/'
-}
-
-// reservedFilter reports whether a filter of the gateway's own topics can be subscribed to: it matches
-// one that the gateway publishes, and is not shared.
-func reservedFilter(filter string) bool {
-	return slices.ContainsFunc([]string{topicRejected, topicAccess, topicExpiring}, func(topic string) bool {
-		return frames.Match(filter, topic)
-	})
-}
-
-// local reports whether sub is of the gateway's own topics.
-func (sub *subscription) local() bool { return reserved(sub.rest) }
-
-// hears returns the Subscription Identifiers under which the client listens to a topic of the gateway's.
-func (b *subscriptions) hears(topic string) (ids []uint32, ok bool) {
-	if b.locals.Load() == 0 {
-		return nil, false
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, sub := range b.asked {
-		if sub.local() && frames.Match(sub.rest, topic) {
-			ok = true
-			if sub.id != 0 {
-				ids = append(ids, sub.id)
-			}
-		}
-	}
-	return ids, ok
-}
-
 // tell publishes v as JSON to the client, at QoS 0, if it listens to the topic.
 func (s *Session) tell(topic string, v any) error {
-	ids, ok := s.subs.hears(topic)
+	ids, ok := s.table.Hears(topic)
 	if !ok {
 		return nil
 	}
@@ -94,10 +46,10 @@ func (s *Session) tell(topic string, v any) error {
 
 // tellRejected tells the client, if it listens, what was refused and why.
 func (s *Session) tellRejected(action string, topic []byte, qos frames.QoS, reason string) error {
-	if s.subs.locals.Load() == 0 {
+	if !s.table.Listens() {
 		return nil
 	}
-	return s.tell(topicRejected, struct {
+	return s.tell(subs.TopicRejected, struct {
 		Time   string     `json:"time"`
 		Action string     `json:"action"`
 		Topic  string     `json:"topic"`
@@ -106,16 +58,10 @@ func (s *Session) tellRejected(action string, topic []byte, qos frames.QoS, reas
 	}{time.Now().UTC().Format(time.RFC3339), action, string(topic), qos, reason})
 }
 
-// coverage is what one subscription of the client's now covers.
-type coverage struct {
-	Filter string   `json:"filter"`
-	Covers []string `json:"covers"`
-}
-
 // tellAccess tells the client what its subscriptions cover now.
-func (s *Session) tellAccess(changed []coverage) error {
+func (s *Session) tellAccess(changed []subs.Coverage) error {
 	for _, c := range changed {
-		if err := s.tell(topicAccess, c); err != nil {
+		if err := s.tell(subs.TopicAccess, c); err != nil {
 			return err
 		}
 	}
@@ -124,7 +70,7 @@ func (s *Session) tellAccess(changed []coverage) error {
 
 // tellExpiring tells the client that its token is about to end.
 func (s *Session) tellExpiring(at time.Time) {
-	_ = s.tell(topicExpiring, struct {
+	_ = s.tell(subs.TopicExpiring, struct {
 		Expires string `json:"expires"`
 	}{at.UTC().Format(time.RFC3339)})
 	_ = s.client.Flush() // a failure shows itself to the pumps
@@ -133,7 +79,7 @@ func (s *Session) tellExpiring(at time.Time) {
 // publishLocal handles a PUBLISH to the gateway's own topics.
 func (u *up) publishLocal(publish *frames.Publish, topicName []byte) error {
 	reason := "reserved_topic"
-	if string(topicName) == topicToken {
+	if string(topicName) == subs.TopicToken {
 		err := u.freshToken(string(publish.Payload))
 		if err == nil {
 			return u.acceptPublish(publish)
@@ -156,7 +102,7 @@ func (u *up) acceptPublish(publish *frames.Publish) error {
 	case 1:
 		return u.acknowledge(frames.TypePuback, publish.PacketID, frames.Success)
 	case 2:
-		u.refused.add(publish.PacketID) // its PUBREL is answered here too
+		u.refused.Add(publish.PacketID) // its PUBREL is answered here too
 		return u.acknowledge(frames.TypePubrec, publish.PacketID, frames.Success)
 	}
 	return u.keepBrokerAwake()
@@ -212,9 +158,4 @@ func (u *up) auth(p frames.Packet) error {
 		}
 	}
 	return u.keepBrokerAwake()
-}
-
-// coverageOf is what the subscription to filter covers.
-func coverageOf(filter string, n narrowed) coverage {
-	return coverage{Filter: filter, Covers: append([]string{}, n.covers...)}
 }

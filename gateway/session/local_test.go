@@ -9,6 +9,7 @@ import (
 
 	"topicgate/frames"
 	"topicgate/gateway/internal/play"
+	"topicgate/gateway/subs"
 )
 
 // authHex is an AUTH in hex.
@@ -65,16 +66,16 @@ func TestAFreshTokenByPublishPutsTheEndOff(t *testing.T) {
 			refused = frames.NotAuthorized
 		}
 		for _, token := range []string{"bad", "bob@9h", "unknown", ""} { // the old one goes on
-			c.Say(play.PublishHex(v, topicToken, 1, 7, token))
+			c.Say(play.PublishHex(v, subs.TopicToken, 1, 7, token))
 			c.Hears(play.AckHex(frames.TypePuback, 7, refused, v))
 		}
-		c.Say(play.PublishHex(v, topicToken, 2, 8, "alice@2h"))
+		c.Say(play.PublishHex(v, subs.TopicToken, 2, 8, "alice@2h"))
 		c.Hears("50 02 00 08")
 		c.Say("62 02 00 08")
 		c.Hears("70 02 00 08")
 		c.NothingUp()
 		play.Pass(3600)
-		c.Say(play.PublishHex(v, topicToken, 0, 0, "alice@3h"))
+		c.Say(play.PublishHex(v, subs.TopicToken, 0, 0, "alice@3h"))
 		c.NothingUp()
 		if v == frames.V5 {
 			c.Hears("e0 01 87")
@@ -104,8 +105,8 @@ func TestTheClientHearsWhatWasRefusedAndWhenItsTokenEnds(t *testing.T) {
 		c.Say(play.PublishHex(v, "chat/status/bob", 0, 0, "x"))
 		c.ExpectRejected(v, "publish", "chat/status/bob")
 		p, err := frames.ParsePublish(c.Expect(frames.TypePublish), v)
-		if err != nil || string(p.TopicName) != topicExpiring {
-			t.Errorf("client got %+v, %v; want %s", p, err, topicExpiring)
+		if err != nil || string(p.TopicName) != subs.TopicExpiring {
+			t.Errorf("client got %+v, %v; want %s", p, err, subs.TopicExpiring)
 		}
 		begin := time.Now()
 		if v == frames.V5 {
@@ -121,7 +122,7 @@ func TestTheClientHearsWhatWasRefusedAndWhenItsTokenEnds(t *testing.T) {
 // A message of the gateway's says by which subscriptions it comes [MQTT-3.3.4-3].
 func TestTheGatewaysMessagesCarrySubscriptionIdentifiers(t *testing.T) {
 	c := newRig(t, nil).Connect(frames.V5, "alice")
-	for i, filter := range []string{topicRejected, "$topicgate/+", topicAccess} {
+	for i, filter := range []string{subs.TopicRejected, "$topicgate/+", subs.TopicAccess} {
 		c.Asks(uint16(i+1), uint32(i+7), play.At(0, filter))
 		c.Granted(uint16(i+1), 0)
 	}

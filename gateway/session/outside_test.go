@@ -13,8 +13,7 @@ import (
 func TestNobodyFromOutsideWaitsForASessionThatWorks(t *testing.T) {
 	r := newRooms(t)
 	c, s := r.sleeper()
-	s.subs.order.Lock()
-	s.subs.mu.Lock()
+	turn := s.table.Turn()
 	goOn := s.holdRecord()
 	go func() { _ = s.client.Add(make([]byte, 1000)); _ = s.client.Flush() }() // nobody reads it
 	go func() { _ = s.upstream.Add([]byte{0xc0, 0}); _ = s.upstream.Flush() }()
@@ -38,8 +37,7 @@ func TestNobodyFromOutsideWaitsForASessionThatWorks(t *testing.T) {
 	case <-time.After(play.Patience):
 		t.Fatal("somebody waits for a session that works")
 	}
-	s.subs.mu.Unlock()
-	s.subs.order.Unlock()
+	turn.End()
 	goOn()
 	_ = c.WS.Close()
 	_ = c.Conn.Close()

@@ -77,14 +77,14 @@ func (u *up) refusePublish(publish *frames.Publish, code frames.ReasonCode) erro
 	}
 	switch publish.QoS {
 	case 1:
-		if u.ids.publishing(publish.PacketID, 1) {
+		if u.ids.Publishing(publish.PacketID, 1) {
 			// The broker has this one already, from before the policy changed, and will acknowledge it.
 			return u.keepBrokerAwake()
 		}
 		return u.acknowledge(frames.TypePuback, publish.PacketID, code)
 	case 2:
 		switch {
-		case u.ids.publishing(publish.PacketID, 2):
+		case u.ids.Publishing(publish.PacketID, 2):
 			// The broker has a message with this identifier under way: this one is, by the protocol,
 			// that one again. It goes on to its PUBREL.
 			return u.acknowledge(frames.TypePubrec, publish.PacketID, frames.Success)
@@ -93,7 +93,7 @@ func (u *up) refusePublish(publish *frames.Publish, code frames.ReasonCode) erro
 			// identifier would stay taken there and the next message with it be lost.
 			return u.acknowledge(frames.TypePubrec, publish.PacketID, frames.Success)
 		case code < frames.UnspecifiedError:
-			u.refused.add(publish.PacketID)
+			u.refused.Add(publish.PacketID)
 		}
 		return u.acknowledge(frames.TypePubrec, publish.PacketID, code)
 	}

@@ -2,16 +2,19 @@ package session
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"topicgate/frames"
 	"topicgate/gateway/sleep"
+	"topicgate/gateway/subs"
 )
 
-// What a client is subscribed to belongs to its MQTT Session, and is kept beside the broker's (package sleep).
+// What a client is subscribed to belongs to its MQTT Session, and is kept beside the broker's (package sleep). Before
+// the broker is asked for something, what will be true then is kept as an open record; when the broker has
+// answered everything, as one that is not.
 
 const (
 	// sleepMargin is how much longer than the broker its subscriptions are kept.
@@ -26,47 +29,73 @@ type sleeping struct {
 	item *sleep.Item   // nil: the MQTT Session ends with the connection
 	ttl  time.Duration // for how long the broker keeps it
 
+	planned atomic.Bool // an open record is kept, or about to be, of what is not yet committed
+
 	// Owned by whoever item lets write.
-	written uint64 // version of the subscriptions that was written
-	at      time.Time
+	open bool  // what was written last
+	at   int64 // when, in Unix time; 0: never
 }
 
-// writeDown stores what the session is subscribed to, if that has changed or the record is about to end. Once
-// the session has ended it stores nothing: see rememberLast. item has let the caller write.
-func (s *Session) writeDown(quick bool) {
-	if s.cause() == nil {
-		s.store(quick)
+// keep keeps what will be true with a plan, as an open record, before the broker is asked. It waits for Redis, with no
+// lock but the turn. What it returns is to be called when the plan is committed.
+func (s *Session) keep(plan *subs.Plan) (committed func()) {
+	if s.sleep.item == nil || !plan.Changes() {
+		return func() {}
+	}
+	s.sleep.planned.Store(true)
+	record := plan.Record(s.broker.Address)
+	s.sleep.item.Do(func() { s.write(record, true) })
+	return func() {
+		s.sleep.planned.Store(false)
+		s.remember() // the broker may have been asked nothing
 	}
 }
 
-// store does that.
-func (s *Session) store(quick bool) {
-	version := s.subs.version() // before the snapshot: it may be newer, and is then written again
-	if version == s.sleep.written && time.Since(s.sleep.at) < sleep.Refresh {
+// remember has what the session is subscribed to written down soon, if it outlives the connection.
+func (s *Session) remember() {
+	if s.sleep.item != nil {
+		s.sleep.item.Later()
+	}
+}
+
+// writeDown stores what the broker has, if it has answered everything and the last record is open or about to end.
+// Once the session has ended it stores nothing: see rememberLast.
+func (s *Session) writeDown() {
+	if s.cause() != nil || s.sleep.planned.Load() || !s.sleep.open && s.sleep.at != 0 && time.Since(time.Unix(s.sleep.at, 0)) < sleep.Refresh {
 		return
 	}
-	stored, known, whole := s.subs.snapshot(quick)
-	if !known {
-		return // the review that is sending has it stored when it has sent
+	s.writeSettled()
+}
+
+func (s *Session) writeSettled() {
+	if record, settled := s.table.Record(s.broker.Address); settled && !s.sleep.planned.Load() {
+		s.write(record, false)
 	}
-	data, err := json.Marshal(stored)
-	if err == nil {
+}
+
+// write keeps a record; one that would be too long is none at all.
+func (s *Session) write(record *subs.Record, open bool) {
+	s.sleep.open, s.sleep.at = open, time.Now().Unix()
+	var data []byte
+	fits := record != nil
+	if fits {
+		data, fits = record.Bytes()
+	}
+	var err error
+	if fits {
 		err = s.host.Sleepers.Keep(context.Background(), s.upstreamID, data, s.sleep.ttl)
+	} else {
+		err = s.host.Sleepers.Forget(context.Background(), s.upstreamID)
+		s.log(slog.LevelInfo, "too many subscriptions to be stored: after a pause the client will be asked for them anew")
 	}
 	if err != nil {
-		// Until the next change the record is older than what the broker has; the check at delivery
-		// holds all the same.
-		s.log(slog.LevelWarn, "subscriptions not stored", "err", err.Error())
-		return
+		// Until it can be written what is stored is older; the check at delivery holds all the same.
+		s.log(slog.LevelWarn, "subscriptions not stored, tried again", "err", err.Error())
 	}
-	if whole {
-		s.sleep.written = version
-	}
-	s.sleep.at = time.Now()
 }
 
 // wakeUp reads what the MQTT Session was subscribed to when its client left; nil if nothing is known.
-func (s *Session) wakeUp(ctx context.Context) (*storedSubscriptions, error) {
+func (s *Session) wakeUp(ctx context.Context) (*subs.Record, error) {
 	data, err := s.host.Sleepers.Load(ctx, s.upstreamID)
 	if err != nil {
 		return nil, fmt.Errorf("load subscriptions: %w", err)
@@ -74,12 +103,34 @@ func (s *Session) wakeUp(ctx context.Context) (*storedSubscriptions, error) {
 	if data == nil {
 		return nil, nil
 	}
-	var record storedSubscriptions
-	if err := json.Unmarshal(data, &record); err != nil {
+	record, err := subs.ParseRecord(data)
+	if err != nil {
 		s.log(slog.LevelWarn, "stored subscriptions are not readable", "err", err.Error())
 		return nil, nil // as if the Session came from before the gateway
 	}
-	return &record, nil
+	return record, nil
+}
+
+// resume takes over the subscriptions of a resumed MQTT Session and brings them up to date. It is called before the
+// pumps start: nothing has been delivered yet.
+func (s *Session) resume(record *subs.Record) error {
+	turn := s.table.Turn()
+	defer turn.End()
+	plan := turn.Resume(record, s.broker.Address, s.access())
+	all, err := s.commit(plan, nil)
+	if err == nil {
+		err = s.send(all.Packets)
+	}
+	if err == nil {
+		err = s.tellAccess(plan.Covers)
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.upstream.Flush(); err != nil {
+		return s.brokerWriteError(err)
+	}
+	return nil
 }
 
 // expectSleep notes whether and how long the broker keeps the MQTT Session, from what was asked of it and
@@ -89,7 +140,7 @@ func (s *Session) expectSleep(connect *frames.Connect, connack frames.Properties
 	if !persistent {
 		return
 	}
-	s.sleep.ttl, s.sleep.item = ttl, s.host.Sleepers.Item(func() { s.writeDown(false) })
+	s.sleep.ttl, s.sleep.item = ttl, s.host.Sleepers.Item(s.writeDown)
 }
 
 // sleepOf is for how long a record is kept; false: there need be none.
@@ -104,30 +155,16 @@ func sleepOf(connect *frames.Connect, connack frames.Properties) (ttl time.Durat
 	return min(time.Duration(seconds)*time.Second+sleepMargin, sleepWithoutEnd), seconds > 0
 }
 
-// remember has the subscriptions written down if they outlive the connection.
-func (s *Session) remember() {
-	if s.sleep.item != nil {
-		s.sleep.item.Later()
-	}
-}
-
-// rememberNow writes before the client can know that the broker has answered: however soon it comes back, and
-// wherever, what it was granted is known. What the gateway writes and could not ask for any more the client has no
-// answer to, and asks for again. What takes a while to find is written after the broker's answer: here it would cost
-// more the oftener a client asks. It waits for Redis: no lock is held.
-func (s *Session) rememberNow() {
-	if s.sleep.item != nil {
-		s.sleep.item.Do(func() { s.writeDown(true) })
-	}
-}
-
-// rememberLast stores what a session that is about to leave the broker has asked it for. An older record may
-// do harm: a room that was left and joined again counts as subscribed, though it was unsubscribed in between. What a
-// lost broker has heard nobody knows, though, and another instance may have the Session by then.
+// rememberLast stores what a session that is about to leave its broker has there, if that is known: what was asked for
+// and not answered is in the open record that was kept before. What a lost broker has nobody knows, and another
+// instance may have the Session by then.
 func (s *Session) rememberLast(end EndReason) {
 	if s.sleep.item == nil || end == EndBrokerLost || end == EndBrokerDisconnect || end == EndBrokerProtocolError {
 		return
 	}
-	s.subs.awaitSent()
-	s.sleep.item.Do(func() { s.store(false) })
+	s.sleep.item.Do(func() {
+		if s.sleep.open || s.sleep.at == 0 {
+			s.writeSettled()
+		}
+	})
 }

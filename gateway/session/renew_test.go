@@ -11,6 +11,7 @@ import (
 	"topicgate/frames"
 	"topicgate/gateway/internal/play"
 	"topicgate/gateway/registry"
+	"topicgate/gateway/subs"
 )
 
 // tokens verifies what it holds.
@@ -34,10 +35,10 @@ func TestAFreshTokenOfAnybodyElseIsRefused(t *testing.T) {
 	play.EachVersion(t, func(t *testing.T, v frames.Version) {
 		for _, token := range []string{"issuer", "subject", "username"} {
 			c := newRig(t, func(o *rigOptions) { o.Verifier = verifier }).Connect(v, "alice")
-			c.Asks(1, 0, play.At(0, topicRejected))
+			c.Asks(1, 0, play.At(0, subs.TopicRejected))
 			c.Granted(1, 0)
-			c.Say(play.PublishHex(v, topicToken, 1, 7, token))
-			c.ExpectRejected(v, "publish", topicToken)
+			c.Say(play.PublishHex(v, subs.TopicToken, 1, 7, token))
+			c.ExpectRejected(v, "publish", subs.TopicToken)
 			refused := frames.Success
 			if v == frames.V5 {
 				refused = frames.NotAuthorized
@@ -72,7 +73,7 @@ func TestAFreshTokenBringsItsOwnRights(t *testing.T) {
 		c.Grants(c.Asked("room/one/#", "room/two/#").PacketID, 1, 1)
 		c.Granted(1, 1)
 		renew := func(token string) {
-			c.Say(play.PublishHex(v, topicToken, 0, 0, token))
+			c.Say(play.PublishHex(v, subs.TopicToken, 0, 0, token))
 		}
 		renew("promoted")
 		c.Grants(c.Asked("room/three/#").PacketID, 1)

@@ -6,6 +6,7 @@ import (
 
 	"topicgate/frames"
 	"topicgate/gateway/internal/play"
+	"topicgate/gateway/subs"
 )
 
 // onlyTwo lets alice read one room less than roomRules.
@@ -235,12 +236,12 @@ func TestManyChangesMakeFewReviews(t *testing.T) {
 	r := newRooms(t)
 	c := r.Subscribed(frames.V311)
 	s := r.onlySession()
-	s.subs.order.Lock() // a review is under way
+	turn := s.table.Turn() // a review is under way
 	for range 100 {
 		s.requestReview()
 	}
 	r.SetRules(onlyTwo)
-	s.subs.order.Unlock()
+	turn.End()
 	c.Left("room/one/#")
 	r.SetRules("pattern read room/two/#\npattern read room/three/#\n")
 	c.Asked("room/three/#")
@@ -258,9 +259,7 @@ func TestASessionEndsWhileItsReviewWaitsForTheBroker(t *testing.T) {
 	}
 	s.finish(ended(EndDraining, nil))
 	r.server.Close() // waits for all that the session has started
-	s.subs.mu.Lock()
-	defer s.subs.mu.Unlock()
-	if s.subs.requested.isRunning() {
+	if s.requested.isRunning() {
 		t.Error("a review runs on though its session has ended")
 	}
 }
@@ -270,12 +269,14 @@ func TestAResumedSessionIsReviewedBeforeAnythingElse(t *testing.T) {
 	c := r.Connect(frames.V5, "alice")
 	c.NothingUp() // begun: no review of its own meets the one below
 	s := r.onlySession()
-	go s.restore(&storedSubscriptions{Subscriptions: []storedSubscription{
-		{Filter: "room/#", QoS: 1, ID: 3, Pieces: []string{"room/gone/#", "room/one/#"}, PieceIDs: map[string]uint32{"room/one/#": 268435455}},
-		{Filter: "room/one/#", QoS: 2, ID: 4, Pieces: []string{"room/one/#"}, PieceIDs: map[string]uint32{"room/one/#": 268435455}},
-		{Filter: "not/a#filter", Pieces: []string{"x"}},
-		{Filter: "room/x", QoS: 7},
-	}})
+	go func() {
+		_ = s.resume(&subs.Record{Broker: "broker.test:1883", Subscriptions: []subs.Recorded{
+			{Filter: "room/#", QoS: 1, ID: 3, Pieces: []string{"room/gone/#", "room/one/#"}, PieceIDs: map[string]uint32{"room/one/#": 268435455}},
+			{Filter: "room/one/#", QoS: 2, ID: 4, Pieces: []string{"room/one/#"}, PieceIDs: map[string]uint32{"room/one/#": 268435455}},
+			{Filter: "not/a#filter", Pieces: []string{"x"}},
+			{Filter: "room/x", QoS: 7},
+		}})
+	}()
 	c.Left("room/gone/#")
 	if s := c.Asked("room/two/#"); s.Filters[0].QoS != 1 || identifier(s.Properties) != 3 {
 		t.Errorf("SUBSCRIBE %+v; want QoS 1 and identifier 3", s)

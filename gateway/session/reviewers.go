@@ -42,9 +42,9 @@ func (r *reviewers) work() {
 				r.stepAside()
 			}
 		}
-		if s.subs.requested.begin() {
+		if s.requested.begin() {
 			s.review(stepAside)
-			if s.subs.requested.more() {
+			if s.requested.more() {
 				r.add(s)
 			}
 		}

@@ -36,8 +36,8 @@ func TestReviewersAreFew(t *testing.T) {
 		ended := make([]*Session, 100)
 		for i := range ended {
 			ended[i] = &Session{}
-			ended[i].subs.requested.running = true
-			ended[i].subs.requested.closed.Store(true)
+			ended[i].requested.running = true
+			ended[i].requested.closed.Store(true)
 			r.add(ended[i])
 		}
 		synctest.Wait()
@@ -49,7 +49,7 @@ func TestReviewersAreFew(t *testing.T) {
 			synctest.Wait()
 		}
 		for _, s := range ended {
-			s.subs.requested.await()
+			s.requested.await()
 		}
 		if r.working != 0 || r.waiting != nil || r.comeBack() {
 			t.Errorf("%d reviewers are left, %d sessions wait; want none", r.working, len(r.waiting))

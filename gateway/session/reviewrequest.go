@@ -8,8 +8,8 @@ import (
 // reviewRequest is whether the subscriptions are to be reviewed. It has a lock of its own, which is never held over
 // work: whoever changes the policy asks for a review, and must not wait for a session that works.
 type reviewRequest struct {
-	of     atomic.Int32 // how many subscriptions there are
-	closed atomic.Bool  // the session has ended: nobody reviews or waits any more
+	closed    atomic.Bool // the session has ended: nobody reviews any more
+	postponed atomic.Bool // a review waits for an answer of the broker's
 
 	mu      sync.Mutex
 	wanted  bool          // a review
@@ -20,9 +20,6 @@ type reviewRequest struct {
 // want asks for a review, and reports whether the caller is to have one made. Requests that come while one runs make
 // one more of it.
 func (r *reviewRequest) want() bool {
-	if r.of.Load() == 0 {
-		return false // who asks from now on sees the policy as it is; see reviewedWith
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.wanted = true

@@ -10,6 +10,7 @@ import (
 	"topicgate/frames"
 	"topicgate/gateway/internal/play"
 	"topicgate/gateway/internal/redistest"
+	"topicgate/gateway/subs"
 	"topicgate/policy"
 )
 
@@ -21,7 +22,7 @@ func TestARevokedTokenEndsItsSessionsAlone(t *testing.T) {
 	}
 	r := newRedisRig(t, server, tokens{"a": identity("a"), "b": identity("b"), "c": identity("c")})
 	first, second := r.ConnectAs(frames.V5, "a", "1"), r.ConnectAs(frames.V311, "b", "2")
-	first.Say(play.PublishHex(first.V, topicToken, 1, 7, "c"))
+	first.Say(play.PublishHex(first.V, subs.TopicToken, 1, 7, "c"))
 	first.Hears(play.AckHex(frames.TypePuback, 7, frames.Success, first.V))
 	server.Run("SET", "tg:revoked:b", "", "EX", "100")
 	second.Closes(closeNotAuthenticated)

@@ -18,6 +18,7 @@ import (
 	"topicgate/frames"
 	"topicgate/gateway/edge"
 	"topicgate/gateway/registry"
+	"topicgate/gateway/subs"
 	"topicgate/gateway/upstream"
 	"topicgate/gateway/wire"
 	"topicgate/policy"
@@ -58,6 +59,7 @@ type Session struct {
 	resumed        bool // the broker had a Session present
 	accepted       bool // the broker did, by its CONNACK
 	dialed         bool // broker is set; under end
+	withoutIDs     bool // the broker knows no Subscription Identifiers
 
 	whose credentials
 
@@ -66,9 +68,11 @@ type Session struct {
 
 	info atomic.Pointer[registry.SessionInfo] // once CONNECT was accepted
 
-	ids   packetIDs
-	subs  subscriptions
-	sleep sleeping
+	ids       subs.IDs
+	table     subs.Table
+	requested reviewRequest
+	exchanges exchanges
+	sleep     sleeping
 
 	up up
 
@@ -157,7 +161,6 @@ func (s *Session) pump(d wire.Direction) {
 		return
 	}
 	s.finish(err)
-	s.subs.letGo() // the other pump may wait for an answer
 	if s.pumps.Add(-1) == 0 {
 		s.conclude(err, true)
 	}
@@ -178,7 +181,7 @@ func (s *Session) conclude(err error, established bool) {
 	}
 	s.rememberLast(end)
 	s.leave(err, established)
-	s.subs.requested.await()
+	s.requested.await()
 
 	if established {
 		s.host.Metrics.SessionEnded(s.version.String(), end.String())
@@ -206,8 +209,8 @@ func (s *Session) finish(err error) {
 			s.broker.Wake(now)
 			s.host.lot.Wake(s.broker.Socket)
 		}
-		s.ids.close()
-		s.subs.close()
+		s.ids.Close()
+		s.requested.closed.Store(true)
 	})
 }
 

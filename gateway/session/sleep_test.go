@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -12,10 +13,11 @@ import (
 	"topicgate/frames"
 	"topicgate/gateway/internal/play"
 	"topicgate/gateway/sleep"
+	"topicgate/gateway/subs"
 )
 
 // stored is what is kept of a session.
-func (r *rig) stored(s *Session) []storedSubscription {
+func (r *rig) stored(s *Session) []subs.Recorded {
 	r.T.Helper()
 	stored, err := s.wakeUp(r.T.Context())
 	if err != nil {
@@ -27,8 +29,8 @@ func (r *rig) stored(s *Session) []storedSubscription {
 	return sorted(stored.Subscriptions)
 }
 
-func sorted(list []storedSubscription) []storedSubscription {
-	slices.SortFunc(list, func(a, b storedSubscription) int { return strings.Compare(a.Filter, b.Filter) })
+func sorted(list []subs.Recorded) []subs.Recorded {
+	slices.SortFunc(list, func(a, b subs.Recorded) int { return strings.Compare(a.Filter, b.Filter) })
 	return list
 }
 
@@ -58,7 +60,14 @@ func TestWhatAReviewAsksForIsStoredAtOnce(t *testing.T) {
 	r := newRooms(t)
 	c, s := r.sleeper()
 	r.SetRules(onlyTwo + roomThree)
-	c.Left("room/one/#")
+	u := c.Left("room/one/#")
+	if record, err := s.wakeUp(t.Context()); err != nil || !record.Open || !slices.Equal(record.Leaving, []string{"room/one/#"}) {
+		t.Errorf("stored: %+v, %v; want an open record of what the broker may still have", record, err)
+	}
+	r.keptPieces(s, "room/three/#", "room/two/#")
+	c.Grants(c.Asked("room/three/#").PacketID, 1)
+	c.Releases(u)
+	r.awaitStored()
 	r.keptPieces(s, "room/three/#", "room/two/#")
 }
 
@@ -92,32 +101,109 @@ func TestWhatASleeperHasStaysThoughItIsRefusedAnew(t *testing.T) {
 func TestWhatALostBrokerWasAskedForIsAskedForAgain(t *testing.T) {
 	r := newRooms(t)
 	c, s := r.sleeper()
-	goOn := s.holdRecord()
 	r.SetRules(onlyTwo)
 	c.Left("room/one/#")
 	_ = c.Conn.Close()
 	r.Until("the broker is lost", func() bool { return s.cause() != nil })
-	goOn()
 	_ = c.WS.Close()
 	r.Until("the session has ended", func() bool { return len(r.server.Sessions()) == 0 })
-	r.ConnectWith(play.SleeperConnect(frames.V311), "20 02 01 00").Left("room/one/#")
+	c = r.ConnectWith(play.SleeperConnect(frames.V311), "20 02 01 00")
+	c.Left("room/one/#")
+	c.Asked("room/two/#")
 }
 
-// What a review has changed is stored when the broker has heard of it, not before: the session may end in between.
-func TestWhatAReviewIsStillSendingIsNotStored(t *testing.T) {
+// What the broker is about to be asked for is kept before, so that another instance knows of it whatever happens: while
+// that takes its time the broker hears nothing, and nobody but the client's own next request waits.
+func TestTheRecordIsKeptBeforeTheBrokerIsAsked(t *testing.T) {
 	r := newRooms(t)
 	c, s := r.sleeper()
-	r.SetRules("pattern read room/two/#\n")
-	r.Until("the review is sending", func() bool { // to a broker that does not read
-		_, known, _ := s.subs.snapshot(false)
-		return !known
-	})
-	s.rememberNow()
-	if stored := r.stored(s); len(stored) != 1 || len(stored[0].Pieces) != 2 {
-		t.Errorf("stored: %+v; want both rooms, as the broker has them", stored)
+	goOn := s.holdRecord()
+	c.Asks(2, 0, play.At(1, "room/one/x"))
+	c.Reply(messageHex(frames.V311, "room/one/y"))
+	c.Hears(messageHex(frames.V311, "room/one/y"))
+	if s.table.Listens() || s.table.Awaits(2) {
+		t.Error("the table has changed before the record is kept")
 	}
-	c.Left("room/one/#")
-	r.keptPieces(s, "room/two/#")
+	goOn()
+	c.Asked("room/one/x")
+	record, err := s.wakeUp(t.Context())
+	if err != nil || record == nil || !record.Open || len(record.Subscriptions) != 2 {
+		t.Errorf("stored: %+v, %v; want an open record of both subscriptions", record, err)
+	}
+	c.Grants(2, 1)
+	c.Granted(2, 1)
+	r.awaitStored()
+	if record, err = s.wakeUp(t.Context()); err != nil || record.Open || record.Broker != "broker.test:1883" {
+		t.Errorf("stored: %+v, %v; want a record of broker.test:1883 that is not open", record, err)
+	}
+}
+
+// An open record is no knowledge of what the broker holds, and neither is another broker's: all is asked for again.
+func TestARecordThatIsNoKnowledgeIsAskedForAgain(t *testing.T) {
+	for name, spoil := range map[string]func(*subs.Record){
+		"open":             func(r *subs.Record) { r.Open, r.Leaving = true, []string{"room/old/#"} },
+		"another broker's": func(r *subs.Record) { r.Broker, r.Leaving = "other.test:1883", []string{"room/old/#"} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRooms(t)
+			c, s := r.sleeper()
+			_ = c.WS.Close()
+			c.BrokerEnds()
+			r.Until("the session has ended", func() bool { return len(r.server.Sessions()) == 0 })
+			record, err := s.wakeUp(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			spoil(record)
+			s.write(record, record.Open)
+			c = r.ConnectWith(play.SleeperConnect(frames.V311), "20 02 01 00")
+			c.Left("room/old/#")
+			c.Asked("room/one/#", "room/two/#")
+			c.Left(subs.TopicNone) // by whose answer one knows that the retained messages are through
+		})
+	}
+}
+
+// Of what nobody knows the subscriptions of, the client is to ask for anew.
+func TestASessionWithoutARecordIsNotPresent(t *testing.T) {
+	r := newRooms(t)
+	c := r.Dial(frames.V311)
+	connect := play.SleeperConnect(frames.V311)
+	c.Send(connect.Append(nil, frames.V311))
+	c.Accept()
+	c.FromGateway(frames.TypeConnect)
+	c.Reply("20 02 01 00")
+	c.Hears("20 02 00 00")
+}
+
+// A record is bounded; who has more is asked to ask anew.
+func TestARecordThatIsTooLongIsNone(t *testing.T) {
+	r := newRooms(t)
+	c, s := r.sleeper()
+	var filters []frames.Subscription
+	for i := range 300 {
+		filters = append(filters, play.At(1, fmt.Sprintf("room/one/%s%d", strings.Repeat("x", 300), i)))
+	}
+	c.Asks(2, 0, filters...)
+	c.FromGateway(frames.TypeSubscribe)
+	if record, err := s.wakeUp(t.Context()); record != nil || err != nil {
+		t.Errorf("stored: %d subscriptions, %v; want nothing", len(record.Subscriptions), err)
+	}
+}
+
+// What changes nothing is not written.
+func TestAReviewWithoutAChangeWritesNothing(t *testing.T) {
+	r := newRooms(t)
+	c, s := r.sleeper()
+	s.sleep.item.Do(func() { s.sleep.at = 1 })
+	r.SetRules(roomRules + "pattern write elsewhere\n")
+	c.NothingUp()
+	s.review(func() {})
+	s.sleep.item.Do(func() {
+		if s.sleep.at != 1 {
+			t.Error("a record was written though nothing has changed")
+		}
+	})
 }
 
 // What could be read of a filter that is held as it is takes a while to find. A client that asks and asks does not have
@@ -126,7 +212,7 @@ func TestWhatCouldBeReadIsStoredAfterTheAnswer(t *testing.T) {
 	r := newRooms(t, func(o *rigOptions) { o.NarrowMax = 1 })
 	c := r.ConnectWith(play.SleeperConnect(frames.V311), "20 02 00 00")
 	r.awaitStored() // that there is nothing yet
-	record := func() *storedSubscriptions {
+	record := func() *subs.Record {
 		stored, err := r.onlySession().wakeUp(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -135,7 +221,7 @@ func TestWhatCouldBeReadIsStoredAfterTheAnswer(t *testing.T) {
 	}
 	c.Asks(1, 0, play.At(1, "room/#"))
 	c.Asked("room/#")
-	if stored := record(); stored == nil || len(stored.Subscriptions) != 1 || stored.Readable != nil {
+	if stored := record(); stored == nil || len(stored.Subscriptions) != 1 || !stored.Open || stored.Readable != nil {
 		t.Errorf("stored before the answer: %+v; want the subscription alone", stored)
 	}
 	c.Grants(1, 1)
@@ -166,7 +252,7 @@ func TestTheRecordOfALongSessionIsPutOff(t *testing.T) {
 	if err := r.server.Sleepers.Forget(t.Context(), s.upstreamID); err != nil { // as Redis would in the end
 		t.Fatal(err)
 	}
-	s.sleep.item.Do(func() { s.sleep.at = s.sleep.at.Add(-sleep.Refresh) })
+	s.sleep.item.Do(func() { s.sleep.at -= int64(sleep.Refresh.Seconds()) })
 	r.server.refresh()
 	r.keptPieces(s, "room/one/#", "room/two/#")
 }
@@ -177,26 +263,32 @@ func TestStoredSubscriptionsKeepEverything(t *testing.T) {
 	c.Grants(c.Asked("room/one/#").PacketID, 2)
 	c.Granted(1, 2)
 	c.Asks(2, 22, play.At(1, "room/+/#"))
-	alias := identifier(c.Asked("room/one/#").Properties)
-	c.Asked("room/two/#")
+	first := c.Asked("room/one/#")
+	alias := identifier(first.Properties)
+	c.Grants(first.PacketID, 2)
+	c.Grants(c.Asked("room/two/#").PacketID, 1)
+	c.Granted(2, 1)
 	c.Asks(3, 0, play.At(0, "$share/g/room/+/x"))
-	c.Asked("$share/g/room/one/x", "$share/g/room/two/x")
-	want := []storedSubscription{
+	c.Grants(c.Asked("$share/g/room/one/x", "$share/g/room/two/x").PacketID, 0, 0)
+	c.Granted(3, 0)
+	want := []subs.Recorded{
 		{Filter: "$share/g/room/+/x", Pieces: []string{"$share/g/room/one/x", "$share/g/room/two/x"}, Covers: []string{"room/one/x", "room/two/x"}},
 		{Filter: "room/+/#", QoS: 1, ID: 22, Pieces: []string{"room/one/#", "room/two/#"}, PieceIDs: map[string]uint32{"room/one/#": alias}},
 		{Filter: "room/one/#", QoS: 2, NoLocal: true, RetainAsPublished: true, RetainHandling: 2, ID: 11, Pieces: []string{"room/one/#"},
 			PieceIDs: map[string]uint32{"room/one/#": alias}},
 	}
-	stored := sorted(storedOf(&rigOf(c).onlySession().subs))
+	stored := sorted(storedOf(rigOf(c).onlySession()))
 	if !reflect.DeepEqual(stored, want) {
 		t.Errorf("stored: %+v; want %+v", stored, want)
 	}
-	var resumed subscriptions
-	for _, s := range want {
-		resumed.take(&s, nil)
-	}
-	if again := sorted(storedOf(&resumed)); !reflect.DeepEqual(again, want) {
-		t.Errorf("stored: %+v when resumed; want %+v", again, want)
+	s := rigOf(c).onlySession()
+	var resumed subs.Table
+	resumed.Begin(&s.host.subs, subs.Terms{Version: frames.V5, Identifiers: true, BrokerMaximum: 1 << 20})
+	turn := resumed.Turn()
+	defer turn.End()
+	plan := turn.Resume(&subs.Record{Broker: "b", Subscriptions: want}, "b", s.access())
+	if again := plan.Record("b"); !plan.Silent() || !reflect.DeepEqual(sorted(again.Subscriptions), want) {
+		t.Errorf("stored: %+v when resumed, silent %v; want %+v", again, plan.Silent(), want)
 	}
 }
 

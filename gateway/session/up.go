@@ -8,6 +8,7 @@ import (
 
 	"topicgate/frames"
 	"topicgate/gateway/metrics"
+	"topicgate/gateway/subs"
 	"topicgate/gateway/wire"
 )
 
@@ -25,7 +26,7 @@ type up struct {
 
 	recent     recent
 	aliases    []topicAlias // those that the client uses
-	refused    idSet        // refused QoS 2 publishes of 3.x that wait for PUBREL
+	refused    subs.IDSet   // refused QoS 2 publishes of 3.x that wait for PUBREL
 	properties []byte       // scratch for stamped properties
 }
 
@@ -146,9 +147,9 @@ func (u *up) handle(p frames.Packet) error {
 	case frames.TypePubrel:
 		return u.pubrel(p)
 	case frames.TypeSubscribe:
-		return u.subscribeUp(p)
+		return u.subscribe(p)
 	case frames.TypeUnsubscribe:
-		return u.unsubscribeUp(p)
+		return u.unsubscribe(p)
 	case frames.TypePingreq:
 		u.pings.Add(1)
 		return u.forward(p.Raw)
@@ -180,10 +181,10 @@ func (u *up) pubrel(p frames.Packet) error {
 	if err != nil {
 		return u.malformed(err)
 	}
-	if !u.refused.has(ack.PacketID) {
+	if !u.refused.Has(ack.PacketID) {
 		return u.forward(p.Raw)
 	}
-	u.refused.remove(ack.PacketID)
+	u.refused.Remove(ack.PacketID)
 	return u.acknowledge(frames.TypePubcomp, ack.PacketID, frames.Success)
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"topicgate/frames"
+	"topicgate/gateway/subs"
 	"topicgate/policy"
 )
 
@@ -32,11 +33,11 @@ func (u *up) publish(p frames.Packet) error {
 			topicName = alias.topicName
 		}
 	}
-	if publish.QoS == 2 && u.refused.has(publish.PacketID) {
+	if publish.QoS == 2 && u.refused.Has(publish.PacketID) {
 		// Until PUBREL, a PUBLISH with this identifier is the refused one again [MQTT-4.3.3-10].
 		return u.acknowledge(frames.TypePubrec, publish.PacketID, frames.Success)
 	}
-	if reserved(topicName) {
+	if subs.Reserved(topicName) {
 		return u.publishLocal(&publish, topicName)
 	}
 	if d := u.recent.ask(u.access(), topicName, (*policy.Access).Publish); !d.Allowed {
@@ -50,7 +51,7 @@ func (u *up) publish(p frames.Packet) error {
 		// The client cannot know that the broker is to be told a Topic Name here.
 		return u.rejectPublish(&publish, topicName, policy.Decision{Reason: "packet_too_large"})
 	}
-	if publish.QoS > 0 && !u.ids.takePublish(publish.PacketID, publish.QoS) {
+	if publish.QoS > 0 && !u.ids.TakePublish(publish.PacketID, publish.QoS) {
 		return u.cause()
 	}
 	if u.version != frames.V5 || alias == nil && u.userProperty == nil {

@@ -3,6 +3,7 @@ package session
 import (
 	"topicgate/frames"
 	"topicgate/gateway/audit"
+	"topicgate/gateway/subs"
 	"topicgate/policy"
 )
 
@@ -21,7 +22,7 @@ func newWill(w *frames.Will) *will {
 // judgeWill asks whether the Will may be published now.
 func (s *Session) judgeWill() policy.Decision {
 	topicName := []byte(s.will.topicName)
-	if reserved(topicName) {
+	if subs.Reserved(topicName) {
 		return policy.Decision{Reason: "reserved_topic"}
 	}
 	return s.access().Publish(topicName)

@@ -1,4 +1,4 @@
-package session
+package subs
 
 import (
 	"math/rand/v2"

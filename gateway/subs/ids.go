@@ -1,4 +1,4 @@
-package session
+package subs
 
 import (
 	"sync"
@@ -6,35 +6,35 @@ import (
 	"topicgate/frames"
 )
 
-// packetIDs knows which Packet Identifiers are in use between this session and its broker: by the
+// IDs knows which Packet Identifiers are in use between this session and its broker: by the
 // client, and by the gateway itself for packets of its own [MQTT-2.2.1-3]. The zero value is
 // ready to use.
-type packetIDs struct {
+type IDs struct {
 	mu     sync.Mutex
-	client idSet
-	second idSet // of these, the client's QoS 2 publishes
+	client IDSet
+	second IDSet // of these, the client's QoS 2 publishes
 	own    map[uint16]struct{}
 	freed  *sync.Cond // when one of own was given back, or closed; nil: nobody has waited
 	closed bool
 
-	// blocked is called before take waits, which it would do for ever if the packet whose answer it
+	// Blocked is called before Take waits, which it would do for ever if the packet whose answer it
 	// waits for were still unsent; nil: nothing is.
-	blocked func()
+	Blocked func()
 }
 
-// take marks id as used by the client. While the gateway itself uses it, take waits: the
+// Take marks id as used by the client. While the gateway itself uses it, take waits: the
 // client's packets wait behind it, as they would behind a slow broker. False: the session ended.
-func (p *packetIDs) take(id uint16) bool {
+func (p *IDs) Take(id uint16) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for told := false; len(p.own) > 0 && !p.closed; {
 		if _, taken := p.own[id]; !taken {
 			break
 		}
-		if !told && p.blocked != nil {
+		if !told && p.Blocked != nil {
 			told = true
 			p.mu.Unlock()
-			p.blocked()
+			p.Blocked()
 			p.mu.Lock()
 			continue
 		}
@@ -43,48 +43,48 @@ func (p *packetIDs) take(id uint16) bool {
 		}
 		p.freed.Wait()
 	}
-	p.client.add(id)
+	p.client.Add(id)
 	return !p.closed
 }
 
-// takePublish is take for a PUBLISH.
-func (p *packetIDs) takePublish(id uint16, qos frames.QoS) bool {
-	if !p.take(id) {
+// TakePublish is Take for a PUBLISH.
+func (p *IDs) TakePublish(id uint16, qos frames.QoS) bool {
+	if !p.Take(id) {
 		return false
 	}
 	if qos == 2 {
 		p.mu.Lock()
-		p.second.add(id)
+		p.second.Add(id)
 		p.mu.Unlock()
 	}
 	return true
 }
 
-// publishing reports whether id is that of a PUBLISH which the broker has and has not completed.
-func (p *packetIDs) publishing(id uint16, qos frames.QoS) bool {
+// Publishing reports whether id is that of a PUBLISH which the broker has and has not completed.
+func (p *IDs) Publishing(id uint16, qos frames.QoS) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if qos == 2 {
-		return p.second.has(id)
+		return p.second.Has(id)
 	}
-	return p.client.has(id)
+	return p.client.Has(id)
 }
 
-// release marks id as no longer used by the client.
-func (p *packetIDs) release(id uint16) {
+// Release marks id as no longer used by the client.
+func (p *IDs) Release(id uint16) {
 	p.mu.Lock()
-	p.client.remove(id)
-	p.second.remove(id)
+	p.client.Remove(id)
+	p.second.Remove(id)
 	p.mu.Unlock()
 }
 
-// takeOwn picks an identifier for a packet of the gateway's own; false: there is none.
-func (p *packetIDs) takeOwn() (uint16, bool) {
+// TakeOwn picks an identifier for a packet of the gateway's own; false: there is none.
+func (p *IDs) TakeOwn() (uint16, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	// From the top: clients count upwards.
 	for id := uint16(65535); id > 0; id-- {
-		if _, taken := p.own[id]; taken || p.client.has(id) {
+		if _, taken := p.own[id]; taken || p.client.Has(id) {
 			continue
 		}
 		if p.own == nil {
@@ -96,8 +96,8 @@ func (p *packetIDs) takeOwn() (uint16, bool) {
 	return 0, false
 }
 
-// releaseOwn gives an identifier of takeOwn back; false: it was none.
-func (p *packetIDs) releaseOwn(id uint16) bool {
+// ReleaseOwn gives an identifier of TakeOwn back; false: it was none.
+func (p *IDs) ReleaseOwn(id uint16) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if _, taken := p.own[id]; !taken {
@@ -110,16 +110,16 @@ func (p *packetIDs) releaseOwn(id uint16) bool {
 	return true
 }
 
-// isOwn reports whether id is the gateway's own at the moment.
-func (p *packetIDs) isOwn(id uint16) bool {
+// IsOwn reports whether id is the gateway's own at the moment.
+func (p *IDs) IsOwn(id uint16) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	_, taken := p.own[id]
 	return taken
 }
 
-// close wakes up who waits in take.
-func (p *packetIDs) close() {
+// Close wakes up who waits in Take.
+func (p *IDs) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
@@ -128,16 +128,16 @@ func (p *packetIDs) close() {
 	}
 }
 
-// idSet is a set of Packet Identifiers, none of which is 0 [MQTT-2.2.1-3]. The zero value is empty. The first
+// IDSet is a set of Packet Identifiers, none of which is 0 [MQTT-2.2.1-3]. The zero value is empty. The first
 // few have a place of their own, so that most sessions need no more; what does not fit has a bit each, in
 // pages that are made when one of their identifiers is first added. At most 8.5 KiB.
-type idSet struct {
+type IDSet struct {
 	few   [4]uint16 // 0: free
 	pages *[64]*[16]uint64
 }
 
-func (s *idSet) add(id uint16) {
-	if s.has(id) {
+func (s *IDSet) Add(id uint16) {
+	if s.Has(id) {
 		return
 	}
 	for i := range s.few {
@@ -156,7 +156,7 @@ func (s *idSet) add(id uint16) {
 	(*page)[id>>6&15] |= 1 << (id & 63)
 }
 
-func (s *idSet) remove(id uint16) {
+func (s *IDSet) Remove(id uint16) {
 	for i := range s.few {
 		if s.few[i] == id {
 			s.few[i] = 0
@@ -168,7 +168,7 @@ func (s *idSet) remove(id uint16) {
 	}
 }
 
-func (s *idSet) has(id uint16) bool {
+func (s *IDSet) Has(id uint16) bool {
 	for _, f := range s.few {
 		if f == id {
 			return true

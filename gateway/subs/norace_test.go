@@ -1,0 +1,5 @@
+//go:build !race
+
+package subs
+
+const raceEnabled = false

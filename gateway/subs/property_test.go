@@ -1,0 +1,692 @@
+package subs
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"topicgate/frames"
+	"topicgate/policy"
+)
+
+var (
+	histories = flag.Int("histories", 0, "how many histories TestTheClientGetsWhatItMayRead plays; 0: the usual number")
+	seed      = flag.Uint64("seed", 0, "the only history to play, as a failure has printed it")
+)
+
+// The client gets exactly what it may read, once, and the broker holds nothing that nobody wants: in a hundred thousand
+// histories against a model broker.
+func TestTheClientGetsWhatItMayRead(t *testing.T) {
+	n := *histories
+	if n == 0 {
+		n = 100_000
+		if raceEnabled || testing.Short() {
+			n = 2_000
+		}
+	}
+	if *seed != 0 {
+		play(t, *seed)
+		return
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
+	var playing sync.WaitGroup
+	var next atomic.Uint64
+	for range runtime.GOMAXPROCS(0) {
+		playing.Go(func() {
+			for !t.Failed() {
+				i := next.Add(1)
+				if i > uint64(n) {
+					return
+				}
+				play(t, i)
+			}
+		})
+	}
+	playing.Wait()
+}
+
+// wrong is what a history panics with that has not gone as it should.
+type wrong string
+
+// play plays a history, and once more, telling what happens, if it does not go as it should.
+func play(t *testing.T, seed uint64) {
+	for _, told := range []bool{false, true} {
+		text := func() (text wrong) {
+			defer func() {
+				switch r := recover().(type) {
+				case nil:
+				case wrong:
+					text = r
+				default:
+					panic(r)
+				}
+			}()
+			random := rand.New(rand.NewPCG(seed, 0))
+			newHistory(random.IntN, told).play(5)
+			return ""
+		}()
+		if text == "" {
+			return
+		}
+		if told {
+			t.Errorf("-seed=%d\n%s", seed, text)
+		}
+	}
+}
+
+// FuzzTable plays histories whose choices are the input's bytes.
+func FuzzTable(f *testing.F) {
+	f.Fuzz(func(t *testing.T, data []byte) {
+		choice := func(n int) int {
+			if len(data) == 0 {
+				return 0
+			}
+			c := int(data[0]) % n
+			data = data[1:]
+			return c
+		}
+		newHistory(choice, true).play(min(len(data)/4, 60))
+	})
+}
+
+// history is one client's life, with all that happens around it.
+type history struct {
+	choose func(n int) int // 0 to n-1
+	log    []string
+	told   bool
+
+	settings Settings
+	terms    Terms
+	table    *Table
+	ids      *IDs
+	broker   *modelBroker
+	older    []map[string]brokerSubscription // what the broker has held
+	refusals bool                            // the broker refuses something: what must come only may
+	leftover bool                            // the broker may hold what nobody knows of
+	ghosts   bool                            // a subscription may be kept that the client was not told of
+	unsure   map[string]bool                 // such filters
+	flagged  bool                            // a subscription has had Retain As Published
+	access   *policy.Access
+	due      bool // a review
+	record   []byte
+
+	wishes  map[string]wish    // as the client knows them, by filter
+	pending []request          // not answered
+	latest  map[string][]claim // the requests about a filter but those that were refused
+	nextID  uint16
+	count   int
+	got     map[string][]frames.Publish // since things last settled, by message
+	want    map[string]*copies
+}
+
+// claim is a SUBSCRIBE to one filter.
+type claim struct {
+	packetID uint16
+	granted  *wish // nil: not answered
+}
+
+// request is a SUBSCRIBE or UNSUBSCRIBE of the client's.
+type request struct {
+	packetID    uint16
+	subscribe   *frames.Subscribe
+	unsubscribe *frames.Unsubscribe
+}
+
+// newHistory begins a history that panics if it does not go as it should.
+func newHistory(choose func(int) int, told bool) *history {
+	h := &history{choose: choose, told: told, wishes: map[string]wish{}, latest: map[string][]claim{}, unsure: map[string]bool{}, got: map[string][]frames.Publish{}, want: map[string]*copies{}}
+	v := []frames.Version{frames.V5, frames.V311}[choose(2)]
+	identifiers := v == frames.V5 && choose(4) > 0
+	h.settings = Settings{Strict: choose(4) == 0, NarrowMax: []int{1000, 3, 1}[choose(3)]}
+	h.terms = Terms{Version: v, Identifiers: identifiers, BrokerMaximum: []int{1 << 20, 100}[choose(2)]}
+	h.broker = &modelBroker{version: v, identifiers: identifiers, merges: choose(2) == 0, refuses: map[string]bool{},
+		subscriptions: map[string]brokerSubscription{}, retained: map[string]string{}}
+	if h.refusals = choose(4) == 0; h.refusals {
+		h.broker.refuses[modelFilters[choose(len(modelFilters))]] = true
+		h.broker.refuses["room/b/#"] = true
+	}
+	h.access = modelAccesses[choose(len(modelAccesses))]
+	h.note("%s, identifiers %v, %+v, merges %v, refuses %v", v, identifiers, h.settings, h.broker.merges, h.broker.refuses)
+	h.begin()
+	return h
+}
+
+func (h *history) fail(text string) { panic(wrong(strings.Join(h.log, "\n") + "\n" + text)) }
+
+// note keeps what happens, once somebody wants to read it.
+func (h *history) note(format string, args ...any) {
+	if h.told {
+		h.log = append(h.log, fmt.Sprintf(format, args...))
+	}
+}
+
+func (h *history) begin() {
+	h.table, h.ids = &Table{}, &IDs{}
+	h.table.Begin(&h.settings, h.terms)
+}
+
+func (h *history) play(steps int) {
+	for range steps {
+		calm := h.choose(2) == 0
+		for n := 1 + h.choose(4); n > 0; n-- {
+			h.step(calm)
+			if calm {
+				h.settle()
+				h.compare()
+			}
+		}
+		h.settle()
+		h.got, h.want = map[string][]frames.Publish{}, map[string]*copies{}
+		h.quiet()
+	}
+}
+
+// step lets one thing happen.
+func (h *history) step(calm bool) {
+	switch n := h.choose(12); {
+	case n < 3:
+		h.subscribe(calm)
+	case n < 5:
+		h.unsubscribe()
+	case n < 8:
+		before := h.access
+		i := h.choose(len(modelAccesses))
+		h.access = modelAccesses[i]
+		h.due = true
+		h.note("policy %d", i)
+		if calm {
+			h.gains(before, always)
+		}
+	case n < 10:
+		topic := modelTopics[h.choose(len(modelTopics))]
+		h.count++
+		retain := h.choose(2) == 0
+		h.note("publish %d to %s, retain %v", h.count, topic, retain)
+		h.broker.publish(topic, fmt.Sprint(h.count), retain)
+		if calm {
+			h.live(topic, fmt.Sprint(h.count))
+		}
+	case n == 10:
+		h.comeBack(calm)
+	default:
+		h.some(1 + h.choose(6))
+	}
+}
+
+// some lets what is under way come some steps further.
+func (h *history) some(n int) {
+	for ; n > 0; n-- {
+		switch c := h.choose(3); {
+		case c == 0 && len(h.broker.in) > 0:
+			h.broker.step()
+		case c == 1 && len(h.broker.out) > 0:
+			h.hear()
+		case c == 2 && h.due:
+			h.review()
+		}
+	}
+}
+
+// settle lets all that is under way arrive.
+func (h *history) settle() {
+	for i := 0; h.due || len(h.broker.in) > 0 || len(h.broker.out) > 0; i++ {
+		if i > 10_000 {
+			h.fail("it never settles")
+		}
+		switch {
+		case h.due:
+			h.review()
+		case len(h.broker.in) > 0:
+			h.broker.step()
+		default:
+			h.hear()
+		}
+	}
+	if !h.table.Settled() || len(h.pending) > 0 {
+		h.fail(fmt.Sprintf("answers are missing: %v", h.pending))
+	}
+	if h.choose(2) == 0 { // else the gateway has not come to it yet
+		h.keep()
+	}
+	h.older = append(h.older, maps.Clone(h.broker.subscriptions))
+	h.consistent()
+}
+
+// keep stores what has been settled.
+func (h *history) keep() {
+	if record, settled := h.table.Record("broker"); settled {
+		h.store(record)
+	}
+}
+
+func (h *history) store(record *Record) {
+	data, ok := record.Bytes()
+	if !ok {
+		h.fail("the record is too long")
+	}
+	h.record = data
+}
+
+// carry commits a plan and sends what comes of it.
+func (h *history) carry(p *Plan, q *request, properties frames.Properties) {
+	if p.Changes() {
+		h.store(p.Record("broker"))
+	}
+	all, err := p.Commit(h.ids, properties)
+	if err != nil {
+		h.fail(err.Error())
+	}
+	h.due = h.due || p.Outdated(h.access)
+	for _, packet := range all.Packets {
+		h.checkSize(&packet)
+	}
+	switch {
+	case all.Relay && q.subscribe != nil:
+		h.broker.in = append(h.broker.in, Packet{subscribe: *q.subscribe})
+	case all.Relay:
+		h.broker.in = append(h.broker.in, Packet{unsubscribe: *q.unsubscribe})
+	}
+	h.broker.in = append(h.broker.in, all.Packets...)
+	if all.Answer != nil {
+		h.answered(p.PacketID(), all.Answer)
+	}
+}
+
+func (h *history) checkSize(p *Packet) {
+	if n := len(p.Append(nil, h.terms.Version)); n > h.terms.BrokerMaximum && len(p.subscribe.Filters)+len(p.unsubscribe.TopicFilters) > 1 {
+		h.fail(fmt.Sprintf("a packet of %d bytes; the broker takes %d", n, h.terms.BrokerMaximum))
+	}
+}
+
+func (h *history) review() {
+	h.due = false
+	turn := h.table.Turn()
+	defer turn.End()
+	h.carry(turn.Review(h.access), nil, nil)
+}
+
+func (h *history) packetID() uint16 {
+	h.nextID++
+	return h.nextID
+}
+
+func (h *history) subscribe(calm bool) {
+	s := &frames.Subscribe{PacketID: h.packetID()}
+	id := uint32(0)
+	if h.terms.Identifiers && h.choose(4) > 0 {
+		id = uint32(1 + h.choose(3))
+		s.Properties = s.Properties.AppendUint(frames.PropSubscriptionIdentifier, id)
+	}
+	for range 1 + h.choose(3) {
+		f := frames.Subscription{TopicFilter: modelFilters[h.choose(len(modelFilters))], QoS: frames.QoS(h.choose(3))}
+		if h.terms.Version == frames.V5 {
+			f.RetainHandling = uint8(max(0, h.choose(5)-2))
+			f.RetainAsPublished = h.choose(12) == 0
+			h.flagged = h.flagged || f.RetainAsPublished
+		}
+		s.Filters = append(s.Filters, f)
+	}
+	h.note("subscribe %d with identifier %d: %+v", s.PacketID, id, s.Filters)
+	before, unsure := maps.Clone(h.wishes), maps.Clone(h.unsure)
+	h.ask(request{packetID: s.PacketID, subscribe: s})
+	if calm {
+		h.settle()
+		h.kept(s, before, unsure)
+	}
+}
+
+func (h *history) unsubscribe() {
+	u := &frames.Unsubscribe{PacketID: h.packetID()}
+	for range 1 + h.choose(2) {
+		u.TopicFilters = append(u.TopicFilters, modelFilters[h.choose(len(modelFilters))])
+	}
+	h.note("unsubscribe %d: %v", u.PacketID, u.TopicFilters)
+	h.ask(request{packetID: u.PacketID, unsubscribe: u})
+}
+
+// ask is what a gateway does with a packet of the client's.
+func (h *history) ask(q request) {
+	h.pending = append(h.pending, q)
+	h.ids.Take(q.packetID)
+	turn := h.table.Turn()
+	defer turn.End()
+	if q.subscribe != nil {
+		for _, f := range q.subscribe.Filters {
+			h.latest[f.TopicFilter] = append(h.latest[f.TopicFilter], claim{packetID: q.packetID})
+		}
+		h.carry(turn.Subscribe(q.subscribe, h.access), &q, q.subscribe.Properties)
+		return
+	}
+	for _, filter := range q.unsubscribe.TopicFilters {
+		delete(h.wishes, filter)
+		h.latest[filter] = nil
+	}
+	h.carry(turn.Unsubscribe(q.unsubscribe), &q, nil)
+}
+
+// answered is a SUBACK or UNSUBACK at the client.
+func (h *history) answered(packetID uint16, packet []byte) {
+	p, _, err := frames.Cut(packet, h.terms.Version, 1<<20)
+	if err != nil {
+		h.fail(fmt.Sprintf("answer % x: %v", packet, err))
+	}
+	i := slices.IndexFunc(h.pending, func(q request) bool { return q.packetID == packetID })
+	if i < 0 {
+		h.fail(fmt.Sprintf("an answer to %d, which is not open", packetID))
+	}
+	q := h.pending[i]
+	h.ids.Release(packetID)
+	if q.subscribe != nil {
+		s, err := frames.ParseSuback(p, h.terms.Version)
+		if err != nil || len(s.Reasons) != len(q.subscribe.Filters) || s.PacketID != packetID {
+			h.fail(fmt.Sprintf("SUBACK %+v, %v for %+v", s, err, q.subscribe))
+		}
+		h.note("granted %d: % x", packetID, s.Reasons)
+		h.granted(q, s.Reasons)
+	} else if u, err := frames.ParseUnsuback(p, h.terms.Version); err != nil || h.terms.Version == frames.V5 && len(u.Reasons) != len(q.unsubscribe.TopicFilters) {
+		h.fail(fmt.Sprintf("UNSUBACK %+v, %v for %+v", u, err, q.unsubscribe))
+	}
+	h.pending = slices.Delete(h.pending, i, i+1)
+}
+
+func (h *history) granted(q request, codes []frames.ReasonCode) {
+	id, _ := q.subscribe.Properties.Uint(frames.PropSubscriptionIdentifier)
+	for i, asked := range q.subscribe.Filters {
+		all := h.latest[asked.TopicFilter]
+		at := slices.IndexFunc(all, func(c claim) bool { return c.packetID == q.packetID })
+		if at < 0 {
+			continue // asked back meanwhile
+		}
+		if failed(codes[i]) {
+			h.latest[asked.TopicFilter] = slices.Delete(all, at, at+1)
+			continue
+		}
+		if codes[i] > frames.ReasonCode(asked.QoS) {
+			h.fail(fmt.Sprintf("%q was asked for at QoS %d and granted at %d", asked.TopicFilter, asked.QoS, codes[i]))
+		}
+		_, rest, shared := frames.SplitShare(asked.TopicFilter)
+		all[at].granted = &wish{asked: asked, rest: rest, shared: shared, id: id}
+	}
+	for filter, all := range h.latest {
+		for _, c := range all {
+			if c.granted != nil { // the last one counts
+				h.wishes[filter] = *c.granted
+				delete(h.unsure, filter)
+			}
+		}
+	}
+}
+
+// hear is what a gateway does with a packet of the broker's.
+func (h *history) hear() {
+	e := h.broker.out[0]
+	h.broker.out = h.broker.out[1:]
+	if e.publish == nil {
+		heard := h.table.Answer(e.answer, e.packetID, e.codes, true)
+		if !heard.Known {
+			h.fail(fmt.Sprintf("nobody awaits %s %d", e.answer, e.packetID))
+		}
+		h.ids.ReleaseOwn(e.packetID)
+		h.due = h.due || heard.Review
+		switch {
+		case !heard.Whole:
+		case heard.Relay && e.answer == frames.TypeSuback:
+			h.answered(heard.PacketID, frames.Suback{PacketID: e.packetID, Reasons: e.codes}.Append(nil, h.terms.Version))
+		case heard.Relay:
+			h.answered(heard.PacketID, frames.Unsuback{PacketID: e.packetID, Reasons: e.codes}.Append(nil, h.terms.Version))
+		default:
+			h.answered(heard.PacketID, heard.Packet)
+		}
+		return
+	}
+	p := *e.publish
+	if !h.access.Receive(p.TopicName).Allowed {
+		return // the gateway's check at delivery
+	}
+	if _, withheld := h.table.Deliver(&p, p.TopicName, h.access); withheld {
+		return
+	}
+	for property := range p.Properties.All() {
+		if property.Uint() > 3 {
+			h.fail(fmt.Sprintf("the client hears Subscription Identifier %d, of the gateway's", property.Uint()))
+		}
+	}
+	key := string(p.Payload)
+	if p.Retain {
+		key = "retained " + key
+	}
+	h.got[key] = append(h.got[key], p)
+}
+
+// brings is whether a subscription brings messages of a topic to who may do what access says.
+func (h *history) brings(w wish, access *policy.Access, topic string) bool {
+	return frames.Match(w.rest, topic) && access.Receive([]byte(topic)).Allowed && (!h.settings.Strict || access.Subscribe(w.rest).Allowed)
+}
+
+func (h *history) wants(key string, w wish, v verdict) {
+	if h.refusals || h.unsure[w.asked.TopicFilter] {
+		v = min(v, maybe)
+	}
+	if h.want[key] == nil {
+		h.want[key] = &copies{}
+	}
+	h.want[key].wants(w, v)
+}
+
+// live notes that a message is wanted by all subscriptions that bring it.
+func (h *history) live(topic, payload string) {
+	keys := []string{payload}
+	for _, w := range h.wishes {
+		if !h.brings(w, h.access, topic) {
+			continue
+		}
+		for _, key := range keys {
+			v := always
+			if h.flagged {
+				v = maybe // it may come with the retain flag
+				h.wants("retained "+key, w, v)
+			}
+			h.wants(key, w, v)
+		}
+	}
+}
+
+// shares reports whether a Shared Subscription covers a topic.
+func (h *history) shares(topic string) bool {
+	for _, w := range h.wishes {
+		if w.shared && frames.Match(w.rest, topic) {
+			return true
+		}
+	}
+	return false
+}
+
+// gains notes the retained messages that come since the client may read more, if new ones are always to come.
+func (h *history) gains(before *policy.Access, fresh verdict) {
+	for topic, payload := range h.broker.retained {
+		had := false // by another subscription: without identifiers that is all that one can know
+		for _, w := range h.wishes {
+			had = had || !h.terms.Identifiers && h.brings(w, before, topic)
+		}
+		for _, w := range h.wishes {
+			was, is := h.brings(w, before, topic), h.brings(w, h.access, topic)
+			v := maybe
+			switch {
+			case had && is && !was:
+			case !is, was && fresh == always && !h.flagged:
+				v = never
+			case !was && !w.shared && w.asked.RetainHandling != retainNever && !h.flagged:
+				v = fresh
+			}
+			h.wants("retained "+payload, w, v)
+		}
+	}
+}
+
+// kept notes the retained messages that come with a SUBSCRIBE that has been answered. Others may share the filter
+// upstream that brings them.
+func (h *history) kept(s *frames.Subscribe, before map[string]wish, unsure map[string]bool) {
+	asks := map[string]bool{}
+	for _, f := range s.Filters {
+		if w, ok := h.wishes[f.TopicFilter]; ok {
+			_, had := before[f.TopicFilter]
+			asks[f.TopicFilter] = !w.shared && w.asked.RetainHandling != retainNever && !(w.asked.RetainHandling == retainIfNew && had)
+		}
+	}
+	for topic, payload := range h.broker.retained {
+		wanted := false
+		for filter, w := range h.wishes {
+			wanted = wanted || asks[filter] && h.brings(w, h.access, topic)
+		}
+		for filter, w := range h.wishes {
+			switch {
+			case !wanted || !h.brings(w, h.access, topic):
+			case asks[filter] && !((h.leftover || unsure[filter]) && w.asked.RetainHandling == retainIfNew): // it may have had it
+				h.wants("retained "+payload, w, always)
+			default:
+				h.wants("retained "+payload, w, maybe)
+			}
+		}
+	}
+}
+
+// comeBack ends the connection at any moment and begins another: the gateway was killed, or the client has gone.
+func (h *history) comeBack(calm bool) {
+	before := h.access
+	if !calm {
+		for n := h.choose(4); n > 0 && len(h.broker.in) > 0; n-- {
+			h.broker.step() // this much the broker has heard
+		}
+	}
+	h.broker.in, h.broker.out = nil, nil
+	record, err := ParseRecord(h.record)
+	if h.record == nil {
+		record, err = &Record{}, nil
+	}
+	if err != nil {
+		h.fail(err.Error())
+	}
+	other := "broker"
+	if h.choose(6) == 0 && len(h.older) > 0 {
+		h.broker.subscriptions = maps.Clone(h.older[h.choose(len(h.older))])
+		other = "another"
+		h.leftover = true // what it has of old times nobody knows
+	}
+	if h.choose(3) == 0 {
+		h.access = modelAccesses[h.choose(len(modelAccesses))]
+	}
+	knows := !record.Open && other == "broker"
+	h.latest = map[string][]claim{}
+	h.note("comes back to %s, record %s", other, h.record)
+	open := h.pending
+	h.ghosts = h.ghosts || slices.ContainsFunc(open, func(q request) bool { return q.subscribe != nil })
+	h.pending = nil
+	h.begin()
+	turn := h.table.Turn()
+	h.carry(turn.Resume(record, other, h.access), nil, nil)
+	turn.End()
+	h.due = false
+	if calm {
+		fresh := maybe
+		if knows {
+			fresh = always
+		}
+		h.gains(before, fresh)
+	}
+	for _, q := range open {
+		if q.subscribe != nil {
+			for _, f := range q.subscribe.Filters {
+				h.unsure[f.TopicFilter] = true
+			}
+		}
+	}
+	for _, q := range open { // a client asks again for what was not answered
+		q.packetID = h.packetID()
+		if q.subscribe != nil {
+			s := *q.subscribe
+			s.PacketID = q.packetID
+			q.subscribe = &s
+		} else {
+			u := *q.unsubscribe
+			u.PacketID = q.packetID
+			q.unsubscribe = &u
+		}
+		h.ask(q)
+	}
+}
+
+// compare wants the client to have received what the model says.
+func (h *history) compare() {
+	keys := maps.Clone(h.want)
+	for key := range h.got {
+		if keys[key] == nil {
+			keys[key] = &copies{}
+		}
+	}
+	for key, want := range keys {
+		want.more = h.leftover || h.ghosts || h.refusals || h.flagged
+		if err := want.check(h.got[key], h.terms.Identifiers); err != nil {
+			h.fail(fmt.Sprintf("message %s %v; got %+v", key, err, h.got[key]))
+		}
+	}
+	h.got, h.want = map[string][]frames.Publish{}, map[string]*copies{}
+}
+
+// quiet publishes some messages while nothing else happens.
+func (h *history) quiet() {
+	for range 4 {
+		topic := modelTopics[h.choose(len(modelTopics))]
+		h.count++
+		payload := fmt.Sprint(h.count)
+		h.broker.publish(topic, payload, false)
+		h.live(topic, payload)
+	}
+	h.note("four messages, up to %d; the broker holds %v", h.count, slices.Sorted(maps.Keys(h.broker.subscriptions)))
+	h.settle()
+	h.compare()
+}
+
+// consistent wants the broker to hold what the table says, and the table nothing that nobody wants.
+func (h *history) consistent() {
+	if !h.leftover {
+		for filter := range h.broker.subscriptions {
+			if h.table.held[filter] == nil {
+				h.fail(fmt.Sprintf("the broker holds %q, which nobody wants", filter))
+			}
+		}
+	}
+	for filter, held := range h.table.held {
+		s, ok := h.broker.subscriptions[filter]
+		switch {
+		case len(held.owners.list) == 0 || int(held.wants.total()) != len(held.owners.list):
+			h.fail(fmt.Sprintf("%q is held for %d, who are %d", filter, held.wants.total(), len(held.owners.list)))
+		case !ok && !h.broker.refuses[filter]:
+			h.fail(fmt.Sprintf("the broker does not hold %q", filter))
+		case ok && s.QoS < held.wants.options(filter).QoS:
+			h.fail(fmt.Sprintf("the broker holds %q at QoS %d; want %d", filter, s.QoS, held.wants.options(filter).QoS))
+		}
+	}
+	for filter := range h.wishes {
+		if h.table.asked[filter] == nil && !h.refusals {
+			h.fail(fmt.Sprintf("the client was granted %q, which is forgotten", filter))
+		}
+	}
+	weight := 0
+	for filter := range h.table.asked {
+		weight += weigh(filter)
+	}
+	for filter := range h.table.held {
+		weight += weigh(filter)
+	}
+	if weight != h.table.weight {
+		h.fail(fmt.Sprintf("the table weighs %d; it says %d", weight, h.table.weight))
+	}
+}
