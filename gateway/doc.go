@@ -7,6 +7,7 @@
 //	gateway/edge       who is at the other end, and with which certificate: client address, origin, tokens of a request
 //	gateway/wire       how bytes move: sockets, batches, back-pressure, silence
 //	gateway/session    what happens on one connection: CONNECT, up, down, subscriptions, the topics under $topicgate/, the end
+//	gateway/subs       what the client asked for, what it may read of that, what the broker holds in its stead
 //	gateway/upstream   which broker, and how one is spoken to until its CONNACK
 //	gateway/sleep      what a sleeping MQTT Session holds, in Redis or in memory
 //	gateway/registry   who is on, over all instances, and what an operator orders
@@ -31,20 +32,19 @@
 // Who holds the left one may take those on the right. What stands nowhere on the left is held for a moment and over
 // nothing.
 //
-//	subs.order      -> subs.mu, ids.mu, both Outbounds, reviewRequest.mu, sleep's Store.mu, credentials.mu
-//	subs.mu         -> ids.mu
-//	ending.mu       -> Lot.mu, a socket's deadline (writing.mu), ids.mu
+//	a Table's turn  -> its mu, IDs.mu, both Outbounds, reviewRequest.mu, sleep's Store.mu, credentials.mu
+//	ending.mu       -> Lot.mu, a socket's deadline (writing.mu), IDs.mu
 //	Outbound.mu     -> a socket's turn -> its deadline; over a write, so for up to the write timeout
 //	CertReloader.mu -> none, but over the reading of files
 //
-// Server.mu, credentials.mu, reviewRequest.mu, reviewers.mu, Registry.mu, sleep's two and Lot.mu are of the second kind. No lock
-// is held over Redis.
+// Table.mu, exchanges.mu, Server.mu, credentials.mu, reviewRequest.mu, reviewers.mu, Registry.mu, sleep's two and Lot.mu are of the second kind. No lock
+// is held over Redis but the turn, which is a right more than a lock: nobody but the session's own client and its review,
+// which steps aside for others, ever waits for it.
 //
-// subs.order, subs.mu and the Outbounds are held by a session that works, for as long as that takes. So nobody takes
+// The turn and the Outbounds are held by a session that works, for as long as that takes. So nobody takes
 // them for whom others wait: the policy store (Session.policyChanged), an operator's order (Server.disconnect), Drain,
 // Close, and the timer that ends a session with its token take ending.mu and what is right of it, reviewRequest.mu,
-// reviewers.mu and Server.mu alone. (The notice before the end of a token is written by a goroutine of its own.) A session
-// that has ended wakes up itself who waits for its answers, by a pump.
+// reviewers.mu and Server.mu alone. (The notice before the end of a token is written by a goroutine of its own.)
 //
 // Callers hand New what it needs (Options), serve with Serve, and end with Drain or Close.
 package gateway

@@ -7,7 +7,7 @@
 //	connack.go       begin: what the CONNACK sets in motion, in its order; refuse
 //	up.go            client -> broker, what the gateway acknowledges itself; uppublish.go: PUBLISH judged and stamped
 //	down.go          broker -> client, what is dropped completed towards the broker; downpublish.go: each delivery judged
-//	subscribe.go     SUBSCRIBE and UNSUBSCRIBE, each filter on its own; answers.go: SUBACK put together
+//	subscribe.go     SUBSCRIBE and UNSUBSCRIBE, planned by package subs, kept, sent; answers.go: what the broker says
 //	review.go        a policy change -> what the broker is asked for on the client's behalf (reviewers.go)
 //	remember.go      what is written down of an MQTT Session that outlives the connection
 //	local.go         the topics under $topicgate/
@@ -30,6 +30,6 @@
 //
 // What comes from outside (policyChanged, End, Named, Info, Done, AskIdle, Refresh, the timer of a token) takes
 // ending.mu, credentials.mu, reviewRequest.mu and reviewers.mu alone, and below ending.mu the locks that finish needs:
-// Lot.mu, a socket's deadline, ids.mu. None of these is ever held over work or over a wait. subs.order and subs.mu are:
-// nobody from outside takes them. The whole order stands in package gateway.
+// Lot.mu, a socket's deadline, IDs.mu. None of these is ever held over work or over a wait. The turn of the table is:
+// nobody from outside takes it. The whole order stands in package gateway.
 package session

@@ -188,11 +188,22 @@ func TestASleeperOfWhomNothingIsKnownFetchesNothing(t *testing.T) {
 	r := newRooms(t, func(o *rigOptions) { o.NarrowMax = 1 })
 	c := r.Connect(frames.V5, "alice")
 	c.NothingUp() // begun
-	go func() {
-		_ = r.onlySession().resume(&subs.Record{Broker: "broker.test:1883", Vague: true,
-			Subscriptions: []subs.Recorded{{Filter: "room/#", QoS: 1, ID: 3, Pieces: []string{"room/#"}}}})
-	}()
+	<-r.resumes(r.onlySession(), &subs.Record{Broker: "broker.test:1883", Vague: true,
+		Subscriptions: []subs.Recorded{{Filter: "room/#", QoS: 1, ID: 3, Pieces: []string{"room/#"}}}})
 	c.NothingUp()
+}
+
+// resumes has the session take over what is recorded, as one that the broker has resumed does. What it returns is
+// closed when the broker has read all that comes of it.
+func (r *rig) resumes(s *Session, record *subs.Record) <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := s.resume(record); err != nil {
+			r.T.Errorf("resume() = %v", err)
+		}
+	}()
+	return done
 }
 
 // What came to be readable while the client was away, and no piece says so, is fetched when it is back; what it had
@@ -227,13 +238,15 @@ func TestASleeperFetchesWhatItHasGained(t *testing.T) {
 			r.SetRules(tt.now)
 			c = r.Connect(frames.V5, "alice")
 			c.NothingUp() // begun
-			go func() { _ = r.onlySession().resume(stored) }()
+			resumed := r.resumes(r.onlySession(), stored)
 			if tt.want == nil {
+				<-resumed
 				c.NothingUp()
 				return
 			}
 			fetch := c.Asked(tt.want...)
 			c.Left(tt.want...)
+			<-resumed
 			id := identifier(fetch.Properties)
 			topic := strings.NewReplacer("+", "one", "#", "x").Replace(tt.want[0])
 			c.Reply(keptHex(c.V, topic, id))

@@ -269,18 +269,17 @@ func TestAResumedSessionIsReviewedBeforeAnythingElse(t *testing.T) {
 	c := r.Connect(frames.V5, "alice")
 	c.NothingUp() // begun: no review of its own meets the one below
 	s := r.onlySession()
-	go func() {
-		_ = s.resume(&subs.Record{Broker: "broker.test:1883", Subscriptions: []subs.Recorded{
-			{Filter: "room/#", QoS: 1, ID: 3, Pieces: []string{"room/gone/#", "room/one/#"}, PieceIDs: map[string]uint32{"room/one/#": 268435455}},
-			{Filter: "room/one/#", QoS: 2, ID: 4, Pieces: []string{"room/one/#"}, PieceIDs: map[string]uint32{"room/one/#": 268435455}},
-			{Filter: "not/a#filter", Pieces: []string{"x"}},
-			{Filter: "room/x", QoS: 7},
-		}})
-	}()
+	resumed := r.resumes(s, &subs.Record{Broker: "broker.test:1883", Subscriptions: []subs.Recorded{
+		{Filter: "room/#", QoS: 1, ID: 3, Pieces: []string{"room/gone/#", "room/one/#"}, PieceIDs: map[string]uint32{"room/one/#": 268435455}},
+		{Filter: "room/one/#", QoS: 2, ID: 4, Pieces: []string{"room/one/#"}, PieceIDs: map[string]uint32{"room/one/#": 268435455}},
+		{Filter: "not/a#filter", Pieces: []string{"x"}},
+		{Filter: "room/x", QoS: 7},
+	}})
 	c.Left("room/gone/#")
 	if s := c.Asked("room/two/#"); s.Filters[0].QoS != 1 || identifier(s.Properties) != 3 {
 		t.Errorf("SUBSCRIBE %+v; want QoS 1 and identifier 3", s)
 	}
+	<-resumed
 	c.Reply(messageHex(c.V, "room/one/x", 268435455)) // as the broker's Session has it
 	p, err := frames.ParsePublish(c.Expect(frames.TypePublish), c.V)
 	if err != nil {
