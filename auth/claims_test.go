@@ -20,7 +20,7 @@ func TestUsername(t *testing.T) {
 		{"inside a name with dots", namespaced + ".login", `{"https://example.org/name":{"login":"alice"}}`, "alice", "ok"},
 		{"name with dots inside", "a.b.c", `{"a":{"b.c":"alice"}}`, "alice", "ok"},
 		{"longer name that leads nowhere", "a.b.c", `{"a.b":{"x":1},"a":{"b":{"c":"alice"}}}`, "alice", "ok"},
-		{"spaces, signs, scripts", "sub", `{"sub":"Zoë O'Neil %:$ 李 😀"}`, "Zoë O'Neil %:$ 李 😀", "ok"},
+		{"spaces, signs, scripts", "sub", `{"sub":"Zoë O'Neil %:$ 李 שרה"}`, "Zoë O'Neil %:$ 李 שרה", "ok"},
 		{"longest", "sub", `{"sub":"` + strings.Repeat("a", 1024) + `"}`, strings.Repeat("a", 1024), "ok"},
 		{"missing", "name", `{"sub":"alice"}`, "", ReasonNoUsername},
 		{"missing inside", "a.b", `{"a":{"c":"alice"}}`, "", ReasonNoUsername},

@@ -3,15 +3,8 @@ package auth
 import (
 	"crypto/x509"
 	"encoding/asn1"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 )
-
-// maxNameBytes bounds a username, a Subject and a token identifier. A username becomes part of topics,
-// of the Client Identifier and of Redis keys; a real one is far below.
-const maxNameBytes = 1024
 
 // Identity is a verified party. Roles may be shared: they must not be changed. Subject and TokenID may be pieces
 // of Claims: who keeps one without the other clones it.
@@ -61,27 +54,3 @@ func FromCertificate(c *x509.Certificate) (Identity, error) {
 }
 
 var oidCommonName = asn1.ObjectIdentifier{2, 5, 4, 3} // X.520, id-at-commonName
-
-// nameProblem says why name may never expand in a rule, or nothing when it may. '+' and '#' would widen a
-// rule (CVE-2017-7650), '/' would add a level, control characters have no place in a topic [MQTT-1.5.4-2].
-func nameProblem(name string) string {
-	switch {
-	case name == "":
-		return "is empty"
-	case len(name) > maxNameBytes:
-		return "is longer than 1024 bytes"
-	case !utf8.ValidString(name):
-		return "is not valid UTF-8"
-	case strings.ContainsAny(name, "+#/"):
-		return "contains '+', '#' or '/'"
-	case strings.ContainsFunc(name, unicode.IsControl):
-		return "contains a control character"
-	case strings.ContainsRune(name, utf8.RuneError):
-		return replacementProblem
-	}
-	return ""
-}
-
-// A JSON string with half a surrogate pair ("\ud800") decodes to U+FFFD: names that differ would become
-// one name.
-const replacementProblem = "contains U+FFFD, which stands for broken characters"
