@@ -72,6 +72,22 @@ func TestRoles(t *testing.T) {
 		{"number in the list", "roles", `{"roles":["a",1]}`, nil, ReasonBadRoles},
 		{"null in the list", "roles", `{"roles":["a",null]}`, nil, ReasonBadRoles},
 		{"half a surrogate pair", "roles", `{"roles":["a\ud800"]}`, nil, ReasonBadRoles},
+		{"path through null", "realm_access.roles", `{"realm_access":null}`, nil, "ok"},
+		{"path through a text", "realm_access.roles", `{"realm_access":"roles"}`, nil, ReasonBadRoles},
+		{"path through a list", "realm_access.roles", `{"realm_access":[{"roles":["banned"]}]}`, nil, ReasonBadRoles},
+		{"path through a list further in", "a.b.c", `{"a":{"b":["c"]}}`, nil, ReasonBadRoles},
+		{"two paths, one leads there", "a.b.c", `{"a.b":1,"a":{"b":{"c":["x"]}}}`, []string{"x"}, "ok"},
+
+		{"elsewhere", "groups", `{"_claim_names":{"groups":"src1"},"_claim_sources":{"src1":{"endpoint":"https://graph.example"}}}`, nil, ReasonRolesElsewhere},
+		{"elsewhere and here", "groups", `{"groups":["a"],"_claim_names":{"groups":"src1"}}`, nil, ReasonRolesElsewhere},
+		{"what holds them elsewhere", "a.b.c", `{"_claim_names":{"a.b":"src1"}}`, nil, ReasonRolesElsewhere},
+		{"elsewhere in other words", "groups", `{"hasgroups":true}`, nil, ReasonRolesElsewhere},
+		{"elsewhere in other words, as a text", "groups", `{"hasgroups":"true"}`, nil, ReasonRolesElsewhere},
+		{"groups inside elsewhere", "groups.ids", `{"hasgroups":true}`, nil, ReasonRolesElsewhere},
+		{"not elsewhere", "groups", `{"groups":["a"],"hasgroups":false}`, []string{"a"}, "ok"},
+		{"another claim elsewhere", "roles", `{"roles":["a"],"hasgroups":true,"_claim_names":{"groups":"src1"}}`, []string{"a"}, "ok"},
+		{"another level's groups", "a.groups", `{"a":{"groups":["a"]},"hasgroups":true}`, []string{"a"}, "ok"},
+		{"names that are none", "groups", `{"_claim_names":["groups"]}`, nil, ReasonMalformed},
 	} {
 		claims, err := ParseClaimsSet([]byte(c.payload))
 		if err != nil {
@@ -144,7 +160,7 @@ func TestClaimsAreThoseOfTheJSON(t *testing.T) {
 		`{"n":123456789012345678901234567890,"f":-1.50,"e":1e999,"zero":-0}`,
 		`{"plain":"a b/c","empty":"","quote":"\"","escaped":"\u00e9\ud83d\ude00","half":"\ud800","é":"é"}`,
 		`{"t":true,"f":false,"null":null,"list":[1,"a",null,{"b":[2.0]}],"object":{"n":1,"deep":{"x":"\n"}},"empty":{}, "none" : [ ] }`,
-		`{"twice":"a","twice":2,"a":{"x":1},"a":{"y":2}}`,
+		`{"once":"a","other":2,"a":{"x":1},"b":{"x":2}}`,
 	} {
 		decoder := json.NewDecoder(strings.NewReader(payload))
 		decoder.UseNumber()
