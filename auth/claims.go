@@ -38,6 +38,22 @@ func (c ClaimsSet) get(name string) (raw string, ok bool) {
 	return "", false
 }
 
+// without returns the set as JSON, but for the named members.
+func (c ClaimsSet) without(names []string) []byte {
+	text := []byte{'{'}
+	for _, m := range c.members {
+		if slices.Contains(names, m.name) {
+			continue
+		}
+		if len(text) > 1 {
+			text = append(text, ',')
+		}
+		text, _ = jsontext.AppendQuote(text, m.name) // an error is invalid UTF-8, which no name holds
+		text = append(append(text, ':'), m.raw...)
+	}
+	return append(text, '}')
+}
+
 // errTwice is the error of ParseClaimsSet for two members of one name.
 var errTwice = jsontext.ErrDuplicateName
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -65,20 +66,35 @@ func checkIssuer(issuer string) (insecure bool, err error) {
 	return u.Scheme == "http" && host != "localhost" && host != "::1" && !strings.HasPrefix(host, "127."), nil
 }
 
-// maxErrorBytes bounds error texts, which may quote what an issuer answered.
-const maxErrorBytes = 300
+const (
+	// maxErrorBytes bounds error texts, which may quote what an issuer answered.
+	maxErrorBytes = 300
+	// maxQuotedBytes bounds what is quoted of an issuer's words.
+	maxQuotedBytes = 100
+)
 
-// shortened is an error with a bounded text.
+// shortened is an error with a bounded text of printable characters.
 type shortened struct{ error }
 
 func (e shortened) Unwrap() error { return e.error }
 
 func (e shortened) Error() string {
-	text := e.error.Error()
-	if len(text) <= maxErrorBytes {
-		return text
-	}
-	return strings.ToValidUTF8(text[:maxErrorBytes], "") + "..."
+	return strings.Map(func(r rune) rune {
+		if !strconv.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, cut(e.error.Error(), maxErrorBytes))
 }
 
 func brief(err error) error { return shortened{err} }
+
+// quoted is text for a log, bounded and with all escaped that cannot be printed.
+func quoted(text string) string { return strconv.Quote(cut(text, maxQuotedBytes)) }
+
+func cut(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "..."
+}

@@ -53,8 +53,7 @@ func parseToken(token string, known *headers) (*parsed, error) {
 	return p, nil
 }
 
-// checkHeader refuses headers that change what the token means. Keys that it brings along ("jwk", "jku",
-// "x5u", "x5c") are ignored: only the issuer's count (RFC 8725 section 3.10).
+// checkHeader refuses headers that change what the token means.
 func checkHeader(header jose.Header) error {
 	// No extension is understood here (RFC 7515 section 4.1.11); go-jose would obey "b64" even when it is
 	// not listed in "crit" (RFC 7797 section 6).

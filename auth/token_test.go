@@ -79,6 +79,7 @@ func refusals(key, rsa signer) []refusal {
 		{"another's key under this name", newKey(key.id).token(), ReasonBadSignature},
 		{"unknown key", newKey("stranger").token(), ReasonNoSuchKey},
 
+		{"alg twice", compact(`{"alg":"EdDSA","alg":"EdDSA","kid":"a"}`, payload, []byte("x")), ReasonMalformed},
 		{"crit exp", header("crit", []string{"exp"}), ReasonCriticalHeader},
 		{"crit b64", compact(`{"alg":"EdDSA","crit":["b64"],"b64":false}`, payload, []byte("x")), ReasonCriticalHeader},
 		{"b64 without crit", compact(`{"alg":"EdDSA","b64":false}`, payload, []byte("x")), ReasonCriticalHeader},
@@ -192,6 +193,8 @@ func TestHeadersThatChangeNothing(t *testing.T) {
 	}
 	b.want(t, "no typ", key.token(), "ok")
 	b.want(t, "jwk", key.withJWK(), "ok")
+	b.want(t, "a certificate that is none", key.tokenWithHeader(claims{"x5c": []string{"MIIB"}, "x5t": 1, "x5t#S256": "?", "x5u": ":"}), "ok")
+	b.want(t, "a jwk that is none", key.tokenWithHeader(claims{"jwk": claims{"kty": "RSA"}}), "ok")
 	b.want(t, "x5u and jku", key.tokenWithHeader(claims{"x5u": "https://evil.example/c", "jku": "https://evil.example/k"}), "ok")
 }
 
