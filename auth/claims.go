@@ -249,17 +249,18 @@ func (c ClaimsSet) elsewhere(path string) (bool, error) {
 	return false, nil
 }
 
-// Username returns the name that rules and the broker see: the string at path. The error is a *[Refused].
-func (c ClaimsSet) Username(path string) (string, error) {
+// Username returns the name that rules and the broker see: the issuer's prefix and the string at path. The error is
+// a *[Refused].
+func (c ClaimsSet) Username(path, prefix string) (string, error) {
 	raw, ok, _ := c.lookup(path)
 	if !ok || raw[0] != '"' {
 		return "", refused(ReasonNoUsername, "the claim "+path+" is missing or not a string")
 	}
-	name := strings.Clone(decodeString(raw)) // names get about more than claims, and would take them along
-	if problem := nameProblem(name); problem != "" {
+	name, problem := withPrefix(prefix, decodeString(raw))
+	if problem != "" {
 		return "", refused(ReasonBadUsername, "the claim "+path+" "+problem)
 	}
-	return name, nil
+	return strings.Clone(name), nil // names get about more than claims, and would take them along
 }
 
 // Roles returns the roles at path: none when the claim is absent or null. A claim of another type, or one that

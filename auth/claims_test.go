@@ -44,7 +44,7 @@ func TestUsername(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: payload does not decode", c.what)
 		}
-		got, err := claims.Username(c.path)
+		got, err := claims.Username(c.path, "")
 		if got != c.want || reasonOf(t, err) != c.reason {
 			t.Errorf("%s: Username(%s) = %q, %v; want %q, %s", c.what, c.path, got, err, c.want, c.reason)
 		}
@@ -121,7 +121,7 @@ func TestCertificateGivesItsIdentity(t *testing.T) {
 		Issuer:   pkix.Name{CommonName: "Example CA"},
 		NotAfter: expiry,
 	}
-	got, err := FromCertificate(certificate)
+	got, err := FromCertificate(certificate, "")
 	want := Identity{
 		Issuer: "CN=Example CA", Subject: "CN=sensor-1,O=Example", Username: "sensor-1",
 		Expiry: expiry, Certificate: true,
@@ -147,7 +147,7 @@ func TestCertificateWithoutAGoodNameIsRefused(t *testing.T) {
 		{"level", &x509.Certificate{Subject: pkix.Name{CommonName: "a/b"}}, ReasonBadUsername},
 		{"invalid UTF-8", &x509.Certificate{Subject: pkix.Name{CommonName: "a\xff"}}, ReasonBadUsername},
 	} {
-		got, err := FromCertificate(c.certificate)
+		got, err := FromCertificate(c.certificate, "")
 		if reasonOf(t, err) != c.reason || got.Username != "" {
 			t.Errorf("FromCertificate(%s) = %+v, %v; want %s", c.what, got, err, c.reason)
 		}

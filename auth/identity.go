@@ -22,10 +22,10 @@ type Identity struct {
 	Certificate bool
 }
 
-// FromCertificate makes an Identity of a client certificate: the subject's common name is the username.
+// FromCertificate makes an Identity of a client certificate: prefix and the subject's common name are the username.
 // That the certificate is valid now, for clients, and of the right CA is TLS's to verify; it is not
 // looked at here. The error is a *[Refused].
-func FromCertificate(c *x509.Certificate) (Identity, error) {
+func FromCertificate(c *x509.Certificate, prefix string) (Identity, error) {
 	if c == nil {
 		return Identity{}, refused(ReasonBadCertificate, "there is no certificate")
 	}
@@ -41,13 +41,14 @@ func FromCertificate(c *x509.Certificate) (Identity, error) {
 	if c.Subject.CommonName == "" {
 		return Identity{}, refused(ReasonNoUsername, "the certificate's subject has no common name")
 	}
-	if problem := nameProblem(c.Subject.CommonName); problem != "" {
+	username, problem := withPrefix(prefix, c.Subject.CommonName)
+	if problem != "" {
 		return Identity{}, refused(ReasonBadUsername, "the certificate's common name "+problem)
 	}
 	return Identity{
 		Issuer:      c.Issuer.String(),
 		Subject:     c.Subject.String(),
-		Username:    c.Subject.CommonName,
+		Username:    username,
 		Expiry:      c.NotAfter,
 		Certificate: true,
 	}, nil

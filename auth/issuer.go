@@ -28,7 +28,7 @@ const (
 // issuer holds the keys of one issuer and decides when to fetch them.
 type issuer struct {
 	// Immutable.
-	name   string // exactly as configured
+	Issuer
 	client *http.Client
 	logger *slog.Logger
 
@@ -38,7 +38,8 @@ type issuer struct {
 	begun atomic.Uint64
 
 	// Owned by the fetch under way, of which there is at most one.
-	jwksURL string
+	jwksURL   string
+	otherName string // that the discovery document gave the issuer
 
 	// Guarded by mu.
 	mu        sync.Mutex
@@ -61,8 +62,8 @@ type fetch struct {
 	err  error         // valid then
 }
 
-func newIssuer(name string, client *http.Client, logger *slog.Logger) *issuer {
-	i := &issuer{name: name, client: client, logger: logger.With("issuer", name)}
+func newIssuer(asked Issuer, client *http.Client, logger *slog.Logger) *issuer {
+	i := &issuer{Issuer: asked, client: client, logger: logger.With("issuer", asked.Name), jwksURL: asked.KeysURL}
 	i.ctx, i.cancel = context.WithCancel(context.Background())
 	return i
 }
@@ -155,7 +156,7 @@ func (i *issuer) refresh(scheduled bool) (*fetch, error) {
 func (i *issuer) load(renewal bool) (keys []key, rest []unusable, err error) {
 	ctx, cancel := context.WithTimeout(i.ctx, fetchTimeout)
 	defer cancel()
-	if i.jwksURL == "" || renewal {
+	if i.KeysURL == "" && (i.jwksURL == "" || renewal) {
 		jwksURL, err := i.discover(ctx)
 		switch {
 		case err == nil:

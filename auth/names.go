@@ -13,6 +13,19 @@ import (
 // of the Client Identifier and of Redis keys; a real one is far below.
 const maxNameBytes = 1024
 
+// withPrefix makes the username of the name that an issuer or a certificate gives. problem says why there is none.
+// The rules for names are asked about the name alone, since some look at a name as a whole: with letters before it a
+// name in Hebrew would break them. The prefix is ASCII.
+func withPrefix(prefix, name string) (username, problem string) {
+	if problem := nameProblem(name); problem != "" {
+		return "", problem
+	}
+	if len(prefix)+len(name) > maxNameBytes {
+		return "", tooLongProblem
+	}
+	return prefix + name, ""
+}
+
 // nameProblem says why name can be no username, or nothing when it can. '+' and '#' would widen a
 // rule (CVE-2017-7650), '/' would add a level, control characters have no place in a topic [MQTT-1.5.4-2].
 func nameProblem(name string) string {
@@ -20,7 +33,7 @@ func nameProblem(name string) string {
 	case name == "":
 		return "is empty"
 	case len(name) > maxNameBytes:
-		return "is longer than 1024 bytes"
+		return tooLongProblem
 	case !utf8.ValidString(name):
 		return "is not valid UTF-8"
 	case strings.ContainsAny(name, "+#/"):
@@ -33,9 +46,13 @@ func nameProblem(name string) string {
 	return preparedProblem(name)
 }
 
-// A JSON string with half a surrogate pair ("\ud800") decodes to U+FFFD: names that differ would become
-// one name.
-const replacementProblem = "contains U+FFFD, which stands for broken characters"
+const (
+	tooLongProblem = "is longer than 1024 bytes"
+
+	// A JSON string with half a surrogate pair ("\ud800") decodes to U+FFFD: names that differ would become
+	// one name.
+	replacementProblem = "contains U+FFFD, which stands for broken characters"
+)
 
 // preparedProblem says what the profile UsernameCasePreserved of RFC 8265 section 3.4 would change in name, or why it
 // would refuse it: names that people or programs take for one another must not be two users. Nothing is changed

@@ -62,11 +62,11 @@ func TestNamesThatCouldBeTakenForAnothersAreRefused(t *testing.T) {
 }
 
 func TestCertificateNamesAreHeldAgainstTheSameRules(t *testing.T) {
-	_, err := FromCertificate(&x509.Certificate{Subject: pkix.Name{CommonName: "sensor-1\u200b"}})
+	_, err := FromCertificate(&x509.Certificate{Subject: pkix.Name{CommonName: "sensor-1\u200b"}}, "")
 	if got := reasonOf(t, err); got != ReasonBadUsername || !strings.Contains(err.Error(), "U+200B") {
 		t.Errorf("FromCertificate() = %v; want %s that names U+200B", err, ReasonBadUsername)
 	}
-	if id, err := FromCertificate(&x509.Certificate{Subject: pkix.Name{CommonName: "Alice Smith"}}); err != nil || id.Username != "Alice Smith" {
+	if id, err := FromCertificate(&x509.Certificate{Subject: pkix.Name{CommonName: "Alice Smith"}}, ""); err != nil || id.Username != "Alice Smith" {
 		t.Errorf("FromCertificate() = %q, %v; want Alice Smith", id.Username, err)
 	}
 }

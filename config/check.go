@@ -74,6 +74,9 @@ func (c *Config) checkListeners(p *Problems) {
 	if c.TLSClientCAFile != "" && c.TLSCertFile == "" {
 		p.add("TLS_CLIENT_CA_FILE", "needs TLS: set %[1]sTLS_CERT_FILE and %[1]sTLS_KEY_FILE", Prefix)
 	}
+	if c.TLSClientPrefix != "" && c.TLSClientCAFile == "" {
+		p.add("TLS_CLIENT_PREFIX", "has no use without %sTLS_CLIENT_CA_FILE", Prefix)
+	}
 	if c.TLSClientAuth == ClientAuthRequire && c.TLSClientCAFile == "" {
 		p.add("TLS_CLIENT_AUTH", "require needs %sTLS_CLIENT_CA_FILE, to know which certificates are good", Prefix)
 	}
@@ -105,14 +108,7 @@ func isOrigin(text string) bool {
 }
 
 func (c *Config) checkIdentity(p *Problems) {
-	for _, issuer := range c.OIDCIssuers {
-		u, err := url.Parse(issuer)
-		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil ||
-			u.RawQuery != "" || u.Fragment != "" { // OpenID Connect Core 2, "iss"
-			p.add("OIDC_ISSUER", "%q is not an issuer: https://host, with a path perhaps, without query and fragment", issuer)
-		}
-	}
-	duplicates(p, "OIDC_ISSUER", c.OIDCIssuers)
+	c.checkIssuers(p)
 	duplicates(p, "OIDC_AUDIENCE", c.OIDCAudiences)
 	for name, path := range map[string]string{"OIDC_USERNAME_CLAIM": c.OIDCUsernameClaim, "OIDC_ROLES_CLAIM": c.OIDCRolesClaim} {
 		if slices.Contains(strings.Split(path, "."), "") {

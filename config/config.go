@@ -22,6 +22,7 @@ type Config struct {
 	TLSKeyFile  string `env:"TLS_KEY_FILE" type:"file" doc:"private key (PEM) of the certificate"`
 
 	TLSClientCAFile string     `env:"TLS_CLIENT_CA_FILE" type:"file" doc:"accept client certificates of this CA as an identity (subject CN is the username) from clients that are no browsers; a token, when present, wins"`
+	TLSClientPrefix string     `env:"TLS_CLIENT_PREFIX" type:"text" doc:"begins the usernames that client certificates give, as 'prefix=' does in 'TOPICGATE_OIDC_ISSUER'"`
 	TLSClientAuth   ClientAuth `env:"TLS_CLIENT_AUTH" envDefault:"optional" type:"optional or require" doc:"'require': no handshake without such a certificate"`
 
 	WSPaths        []string       `env:"WS_PATH" envDefault:"/mqtt" type:"list of paths" doc:"paths that answer a WebSocket upgrade"`
@@ -29,7 +30,8 @@ type Config struct {
 	AdminListen    string         `env:"ADMIN_LISTEN" envDefault:"127.0.0.1:9090" type:"address" doc:"listener of '/metrics' (Prometheus), '/healthz', '/readyz' and '/sessions'; they are never on the public one"`
 	TrustedProxies []netip.Prefix `env:"TRUSTED_PROXIES" type:"list of networks" doc:"networks whose X-Forwarded-For or PROXY protocol header is believed"`
 
-	OIDCIssuers       []string      `env:"OIDC_ISSUER" type:"list of URLs" required:"true" doc:"issuers whose tokens are accepted, exactly as in 'iss'"`
+	OIDCIssuers       []Issuer      `env:"OIDC_ISSUER" type:"list of issuers" required:"true" part:"policy" doc:"issuers whose tokens are accepted, exactly as in 'iss'. Behind each may stand, after blanks: 'prefix=TEXT', which begins the usernames in its tokens; 'discovery=URL', where its discovery document is fetched from if not below the issuer itself; 'jwks=URL', where its keys are, without discovery. Several issuers, or client certificates beside one, need a prefix each, or 'TOPICGATE_SHARED_USERS'"`
+	SharedUsers       bool          `env:"SHARED_USERS" envDefault:"false" part:"policy" doc:"'true': issuers (and client certificates) without a prefix, or with the same one, share one user base: whoever has a name in one of them is the user of that name in all"`
 	OIDCAudiences     []string      `env:"OIDC_AUDIENCE" type:"list" required:"true" doc:"one of them must be in 'aud'"`
 	OIDCUsernameClaim string        `env:"OIDC_USERNAME_CLAIM" envDefault:"sub" type:"claim" part:"policy" doc:"claim that is the username, a string; a dotted path reaches into objects"`
 	OIDCRolesClaim    string        `env:"OIDC_ROLES_CLAIM" envDefault:"roles" type:"claim" part:"policy" doc:"claim that holds the roles, 'realm_access.roles' for example: a list of strings, or one string split at spaces"`

@@ -45,7 +45,7 @@ func (s *session) authenticate(ctx context.Context, connect *frames.Connect) *re
 		if s.certificate == nil {
 			return &refusedTokenMissing
 		}
-		identity, err := auth.FromCertificate(s.certificate)
+		identity, err := auth.FromCertificate(s.certificate, s.server.options.CertificatePrefix)
 		if err != nil {
 			return refusalOf(err)
 		}

@@ -87,9 +87,10 @@ type Options struct {
 	TLS            *tls.Config    // nil: plain
 
 	// Identity.
-	TokenSources     []TokenSource // in order of precedence
-	ClientIDTemplate string        // with {username} and {client_id}
-	UserProperty     string        // name of the injected User Property; empty: none
+	TokenSources      []TokenSource // in order of precedence
+	CertificatePrefix string        // begins the usernames that client certificates give
+	ClientIDTemplate  string        // with {username} and {client_id}
+	UserProperty      string        // name of the injected User Property; empty: none
 
 	// Upstream.
 	Upstreams             []*url.URL  // tcp://host:port, tls://host:port or unix:///path

@@ -156,7 +156,7 @@ func TestAnIssuerThatComesLateIsNotMissedForEver(t *testing.T) {
 	t.Parallel()
 	s := prepareStack(t, openPolicy)
 	late := newStoppedIssuer(t)
-	g := launchGateway(t, s.settings(settings{"OIDC_ISSUER": s.issuer.url + ", " + late.url}))
+	g := launchGateway(t, s.settings(settings{"OIDC_ISSUER": s.issuer.url + ", " + late.url, "SHARED_USERS": "true"}))
 	eventually(t, "the gateway answers /healthz", func() bool { return g.status("/healthz") == 200 })
 	w, connack := g.connecting(t, frames.V5, "early", late.token(t, "alice"))
 	w.undecided(connack)

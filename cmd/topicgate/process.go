@@ -54,7 +54,7 @@ func newProcess(c config.Config, log *slog.Logger, stdout io.Writer) (*process, 
 	p.metrics = gateway.NewMetrics(gateway.EndReasons(), gateway.RejectReasons(), auth.Results())
 	var err error
 	p.verifier, err = auth.NewVerifier(auth.Options{
-		Issuers:       c.OIDCIssuers,
+		Issuers:       issuers(c),
 		Audiences:     c.OIDCAudiences,
 		UsernameClaim: c.OIDCUsernameClaim,
 		RolesClaim:    c.OIDCRolesClaim,
@@ -76,6 +76,14 @@ func newProcess(c config.Config, log *slog.Logger, stdout io.Writer) (*process, 
 	}
 	p.server, err = gateway.New(options)
 	return p, err
+}
+
+func issuers(c config.Config) []auth.Issuer {
+	var list []auth.Issuer
+	for _, i := range c.OIDCIssuers {
+		list = append(list, auth.Issuer{Name: i.URL, UsernamePrefix: i.Prefix, DiscoveryURL: i.Discovery, KeysURL: i.JWKS})
+	}
+	return list
 }
 
 func newAudit(c config.Config, p *process, stdout io.Writer) *audit.Log {
@@ -106,8 +114,9 @@ func (p *process) gatewayOptions(c config.Config) (gateway.Options, error) {
 		AllowedOrigins: c.AllowedOrigins,
 		TrustedProxies: gateway.TrustedProxies(c.TrustedProxies),
 
-		ClientIDTemplate: c.ClientID,
-		UserProperty:     c.UserProperty,
+		CertificatePrefix: c.TLSClientPrefix,
+		ClientIDTemplate:  c.ClientID,
+		UserProperty:      c.UserProperty,
 
 		UpstreamUsername:      c.UpstreamUsername,
 		UpstreamPassword:      c.UpstreamPassword.Reveal(),
