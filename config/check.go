@@ -136,6 +136,8 @@ func (c *Config) checkUpstream(p *Problems) {
 	}
 	if rest := strings.ReplaceAll(c.UpstreamUsername, "{username}", ""); strings.ContainsAny(rest, "{}") || !isText(rest) {
 		p.add("UPSTREAM_USERNAME", "%q: the only placeholder is {username}", c.UpstreamUsername)
+	} else if len(c.UpstreamUsername) > maxTemplateBytes {
+		p.add("UPSTREAM_USERNAME", "is longer than %d bytes", maxTemplateBytes)
 	}
 	if len(c.UpstreamPassword.Reveal()) > 65535 {
 		p.add("UPSTREAM_PASSWORD", "is longer than the 65535 bytes that MQTT has room for")
@@ -148,10 +150,13 @@ func (c *Config) checkUpstream(p *Problems) {
 	}
 }
 
+// maxTemplateBytes leaves room for the longest username, encoded, in the 65,535 bytes of a string in MQTT.
+const maxTemplateBytes = 200
+
 // checkClientID says what is wrong with a template of Client Identifiers, or "".
 //
-// In a username '%' and the template's own characters are written as %XX. So the first (or,
-// with the username last, the last) separating character that no %XX holds tells where the
+// In a username every byte but letters of ASCII, digits, '-' and '_' is written as %XX. So the first (or,
+// with the username last, the last) separating character that no encoded name holds tells where the
 // username ends, and two pairs of username and Client Identifier never give the same text. That
 // needs each placeholder once, and between them such a character.
 func checkClientID(template string) string {
@@ -165,8 +170,8 @@ func checkClientID(template string) string {
 	if strings.IndexFunc(literal, func(r rune) bool { return r <= ' ' || r > '~' || r == '{' || r == '}' }) >= 0 {
 		return "must hold nothing else but printable ASCII characters without spaces and braces"
 	}
-	if strings.Trim(between, "0123456789ABCDEFabcdef%") == "" {
-		return "must separate {username} and {client_id} by a character that is no digit, no '%' and no letter from A to F, or users could share an identifier"
+	if strings.Trim(between, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_%") == "" {
+		return "must separate {username} and {client_id} by a character that is no letter, no digit and none of '-', '_' and '%', such as ':', or users could share an identifier"
 	}
 	return ""
 }

@@ -42,10 +42,10 @@ type Config struct {
 	UpstreamCAFile        string        `env:"UPSTREAM_CA_FILE" type:"file" doc:"CA certificates (PEM) that 'tls://' brokers are checked against, instead of those of the system"`
 	UpstreamCertFile      string        `env:"UPSTREAM_CERT_FILE" type:"file" doc:"client certificate (PEM) shown to 'tls://' brokers"`
 	UpstreamKeyFile       string        `env:"UPSTREAM_KEY_FILE" type:"file" doc:"its private key (PEM)"`
-	UpstreamUsername      string        `env:"UPSTREAM_USERNAME" envDefault:"{username}" type:"template" doc:"username that the broker sees; '{username}' is the verified one"`
+	UpstreamUsername      string        `env:"UPSTREAM_USERNAME" envDefault:"{username}" type:"template" doc:"username that the broker sees: '{username}' alone is the verified name as it is; in any other template it is percent-encoded as in 'TOPICGATE_CLIENT_ID'"`
 	UpstreamPassword      Secret        `env:"UPSTREAM_PASSWORD" doc:"password that the broker sees; the token never goes upstream"`
 	UpstreamProxyProtocol ProxyProtocol `env:"UPSTREAM_PROXY_PROTOCOL" envDefault:"off" type:"off or v2" doc:"'v2' sends the broker the address of the browser"`
-	ClientID              string        `env:"CLIENT_ID" envDefault:"{username}:{client_id}" type:"template" doc:"Client Identifier that the broker sees, with '{username}' and '{client_id}' once each; '%' and the text around them are percent-encoded in a username, so two users never share an identifier"`
+	ClientID              string        `env:"CLIENT_ID" envDefault:"{username}:{client_id}" type:"template" doc:"Client Identifier that the broker sees, with '{username}' and '{client_id}' once each and between them a character such as ':'. In a username every byte but 'A-Z a-z 0-9 - _' is percent-encoded, so two users never share an identifier, whatever their names hold"`
 
 	RedisURL       Secret        `env:"REDIS_URL" envDefault:"redis://127.0.0.1:6379/0" part:"policy" doc:"also 'rediss://'; several addresses separated by commas: Cluster; 'redis-sentinel://HOST:PORT,HOST:PORT/DB#MASTER'; 'none': rules from the policy file alone"`
 	RedisPrefix    string        `env:"REDIS_PREFIX" envDefault:"topicgate:" type:"text" part:"policy" doc:"begins every Redis key"`

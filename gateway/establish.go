@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"topicgate/frames"
@@ -162,7 +161,7 @@ func (s *session) upstreamConnect(connect *frames.Connect) []byte {
 	o := &s.server.options
 	up := *connect
 	up.ClientID = s.upstreamID
-	up.Username = strings.ReplaceAll(o.UpstreamUsername, "{username}", s.identity.Username)
+	up.Username = upstreamUsername(o.UpstreamUsername, s.identity.Username)
 	up.HasUsername = up.Username != ""
 	up.Password = []byte(o.UpstreamPassword)
 	up.HasPassword = o.UpstreamPassword != "" && (up.HasUsername || s.version == frames.V5) // [MQTT-3.1.2-22] of 3.1.1
