@@ -42,6 +42,8 @@ func nameProblem(name string) string {
 		return "contains a control character"
 	case strings.ContainsRune(name, utf8.RuneError):
 		return replacementProblem
+	case HoldsToken(name): // it would be logged, and stand in Redis keys and upstream
+		return "contains a token"
 	}
 	return preparedProblem(name)
 }

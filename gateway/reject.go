@@ -30,7 +30,8 @@ func reasonOf(d policy.Decision) string {
 	return "policy"
 }
 
-// audit records event with what is known of the session.
+// audit records event with what is known of the session. Topics are the client's words, in which it may have put a
+// token; its identifier and its username were refused if they held one.
 func (s *session) audit(event audit.Event) {
 	if s.server.options.Audit == nil {
 		return
@@ -38,6 +39,7 @@ func (s *session) audit(event audit.Event) {
 	s.identityMu.Lock()
 	event.User, event.Issuer = s.identity.Username, s.identity.Issuer
 	s.identityMu.Unlock()
+	event.Topic = auth.Mask(event.Topic)
 	event.Instance = s.server.options.Instance
 	event.Session, event.ClientID, event.Remote = s.id, s.clientID, s.remote.String()
 	s.server.options.Audit.Record(event)

@@ -1,0 +1,75 @@
+package gateway
+
+import (
+	"encoding/base64"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"topicgate/frames"
+)
+
+// aToken is of the form of one. The rig's verifier takes it, as it takes any name.
+var aToken = base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"ES256"}`)) + ".cGF5bG9hZA.c2lnbmF0dXJl"
+
+const anOpaqueToken = "5f0c2a7d9e1b4c3f8a6d2e7b9c1f0a3d"
+
+func TestATokenInTheClientIdentifierIsRefusedAndNeverTold(t *testing.T) {
+	for _, v := range versions {
+		synctest.Test(t, func(t *testing.T) {
+			log := &syncBuffer{}
+			r := newRig(t, func(o *Options) {
+				o.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+				o.AuditAllowed = true
+			})
+			for _, c := range []struct{ password, id string }{
+				{"alice", aToken}, {"alice", "web-" + aToken + "-1"}, {aToken, aToken}, {"bad", aToken},
+				{anOpaqueToken, anOpaqueToken}, {anOpaqueToken, "web-" + anOpaqueToken + "-1"},
+			} {
+				connect := connectOf(v, c.password)
+				connect.ClientID = c.id
+				r.dial(v).opens(connect).wantRefused(2, 0x85, 1008)
+			}
+			// Short passwords stand in identifiers by chance; another's opaque token nobody can know.
+			for _, c := range []struct{ password, id string }{{"alice", "alice-1"}, {"alice", anOpaqueToken}} {
+				connect := connectOf(v, c.password)
+				connect.ClientID = c.id
+				r.connectWith(connect, acceptedBy(v))
+			}
+			r.wantAudited(`"client_id":"[token]"`, `"client_id":"web-[token]-1"`, `"reason":"client_id"`)
+			if !strings.Contains(log.String(), "token in the Client Identifier") {
+				t.Errorf("the log does not say why: %s", log)
+			}
+			for what, text := range map[string]string{"audit": r.audited.String(), "log": log.String()} {
+				for _, secret := range []string{aToken, aToken[:20]} {
+					if strings.Contains(text, secret) {
+						t.Errorf("the %s tells the token: %s", what, text)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestATokenInATopicIsMaskedInTheAudit(t *testing.T) {
+	for _, v := range versions {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, func(o *Options) { o.AuditAllowed = true })
+			c := r.connect(v, "alice")
+			topic := "nobody/" + aToken + "/x"
+			c.say(publishHex(v, topic, 1, 1, "x"))
+			c.expect(frames.TypePuback)
+			subscribe := frames.Subscribe{PacketID: 2, Filters: []frames.Subscription{{TopicFilter: topic}}}
+			c.send(subscribe.Append(nil, v))
+			c.expect(frames.TypeSuback)
+			connect := connectOf(v, "bob")
+			connect.Will = &frames.Will{TopicName: topic}
+			r.dial(v).opens(connect).wantRefused(5, 0x87, 4403)
+			r.wantAudited(`"action":"publish","topic":"nobody/[token]/x"`, `"action":"subscribe","topic":"nobody/[token]/x"`, `"action":"will","topic":"nobody/[token]/x"`)
+			if strings.Contains(r.audited.String(), aToken[:20]) {
+				t.Errorf("the audit tells the token: %s", r.audited)
+			}
+		})
+	}
+}
