@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"net"
+	"net/netip"
 	"net/url"
 	"reflect"
 	"slices"
@@ -69,6 +70,11 @@ func (c *Config) checkListeners(p *Problems) {
 	}
 	if _, port, _ := net.SplitHostPort(c.Listen); c.Listen == c.AdminListen && port != "0" {
 		p.add("ADMIN_LISTEN", "is the public listener too; it must be an address of its own")
+	}
+	for _, host := range c.AdminHosts {
+		if _, err := netip.ParseAddr(host); err != nil && strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("/:?#@[]*", r) }) {
+			p.add("ADMIN_HOSTS", "%q is neither a host name nor an address, without scheme and port", host)
+		}
 	}
 	pair(p, "TLS_CERT_FILE", c.TLSCertFile, "TLS_KEY_FILE", c.TLSKeyFile)
 	if c.TLSClientCAFile != "" && c.TLSCertFile == "" {

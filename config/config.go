@@ -28,6 +28,7 @@ type Config struct {
 	WSPaths        []string       `env:"WS_PATH" envDefault:"/mqtt" type:"list of paths" doc:"paths that answer a WebSocket upgrade"`
 	AllowedOrigins []string       `env:"ALLOWED_ORIGINS" type:"list of origins" doc:"origins that browsers may connect from, 'https://app.example.com'; empty: same host only; '*': any. No Origin header: not a browser, allowed"`
 	AdminListen    string         `env:"ADMIN_LISTEN" envDefault:"127.0.0.1:9090" type:"address" doc:"listener of '/metrics' (Prometheus), '/healthz', '/readyz' and '/sessions'; they are never on the public one"`
+	AdminHosts     []string       `env:"ADMIN_HOSTS" type:"list of hosts" doc:"names and addresses under which '/sessions' answers, beside loopback ones and the one in 'TOPICGATE_ADMIN_LISTEN': a web page that has its own name lead to the listener gets nothing"`
 	TrustedProxies []netip.Prefix `env:"TRUSTED_PROXIES" type:"list of networks" doc:"networks whose X-Forwarded-For or PROXY protocol header is believed"`
 
 	OIDCIssuers       []Issuer      `env:"OIDC_ISSUER" type:"list of issuers" required:"true" part:"policy" doc:"issuers whose tokens are accepted, exactly as in 'iss'. Behind each may stand, after blanks: 'prefix=TEXT', which begins the usernames in its tokens; 'discovery=URL', where its discovery document is fetched from if not below the issuer itself; 'jwks=URL', where its keys are, without discovery. Several issuers, or client certificates beside one, need a prefix each, or 'TOPICGATE_SHARED_USERS'"`

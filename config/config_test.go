@@ -65,6 +65,7 @@ func TestEverySettingIsRead(t *testing.T) {
 		"ALLOWED_ORIGINS":    {[]string{"ALLOWED_ORIGINS=https://A.example:8443, app://x"}, func(c Config) any { return c.AllowedOrigins }, []string{"https://a.example:8443", "app://x"}},
 		"ADMIN_LISTEN":       {[]string{"ADMIN_LISTEN=[::1]:9"}, func(c Config) any { return c.AdminListen }, "[::1]:9"},
 		"TRUSTED_PROXIES":    {[]string{"TRUSTED_PROXIES=10.0.0.0/8, 192.0.2.1, ::1"}, func(c Config) any { return c.TrustedProxies }, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("::1/128")}},
+		"ADMIN_HOSTS":        {[]string{"ADMIN_HOSTS=gateway.internal, fd00::5"}, func(c Config) any { return c.AdminHosts }, []string{"gateway.internal", "fd00::5"}},
 		"TLS_CLIENT_PREFIX": {[]string{"TLS_CERT_FILE=c", "TLS_KEY_FILE=k", "TLS_CLIENT_CA_FILE=a", "OIDC_ISSUER=https://a prefix=a:", "TLS_CLIENT_PREFIX=cert:"},
 			func(c Config) any { return c.TLSClientPrefix }, "cert:"},
 		"OIDC_ISSUER": {[]string{"OIDC_ISSUER=https://a/  prefix=a: discovery=http://inside:8080/realms/a , https://b/realms/x jwks=https://c/keys?tenant=b prefix=b-"},

@@ -24,6 +24,7 @@ func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.accept) }
 // accept judges a request, upgrades it, and leaves the session to the crew: as long as the handler runs, net/http
 // keeps the request and its buffers alive.
 func (s *Server) accept(w http.ResponseWriter, r *http.Request) {
+	joinLines(r.Header, "Sec-Websocket-Protocol")
 	if status, text := s.judgeRequest(r); status != 0 {
 		s.refuseRequest(w, status, text)
 		return
@@ -32,6 +33,14 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request) {
 		s.crew.do(session.serve)
 	} else {
 		s.open.Add(-1)
+	}
+}
+
+// joinLines makes one line of a header that is a list and came in several (RFC 9110 section 5.3): the WebSocket library
+// reads the first one alone.
+func joinLines(h http.Header, name string) {
+	if lines := h[name]; len(lines) > 1 {
+		h[name] = []string{strings.Join(lines, ", ")}
 	}
 }
 
@@ -44,7 +53,7 @@ func (s *Server) judgeRequest(r *http.Request) (status int, text string) {
 	case !websocket.IsWebSocketUpgrade(r):
 		return http.StatusUpgradeRequired, "this is a WebSocket endpoint for MQTT"
 	case !s.originAllowed(r):
-		s.log.Info("origin refused", "remote", s.options.TrustedProxies.ClientAddr(r).String(), "origin", r.Header.Get("Origin"))
+		s.logOrigin(r)
 		return http.StatusForbidden, "origin not allowed"
 	case s.draining.Load():
 		return http.StatusServiceUnavailable, "shutting down"
@@ -109,7 +118,9 @@ func (s *Server) originAllowed(r *http.Request) bool {
 		return false // "null" among them
 	}
 	if len(allowed) == 0 {
-		return strings.EqualFold(origin.Host, r.Host)
+		// Where the gateway itself serves TLS, http://host is another origin (RFC 6454 section 4): anybody on the way can
+		// write its pages. Behind a proxy nobody here knows how the page came.
+		return strings.EqualFold(origin.Host, r.Host) && (r.TLS == nil || strings.EqualFold(origin.Scheme, "https"))
 	}
 	return slices.ContainsFunc(allowed, func(a string) bool {
 		want, err := url.Parse(a)

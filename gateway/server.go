@@ -32,6 +32,7 @@ type Server struct {
 
 	handshakes *handshakes
 	reviewers  reviewers
+	origins    originLog
 
 	open     atomic.Int64 // upgraded connections, also those without a session yet
 	draining atomic.Bool  // no new sessions

@@ -46,11 +46,12 @@ type process struct {
 	drainTimeout   time.Duration
 
 	public, admin net.Listener
+	adminHosts    []string
 }
 
 // newProcess makes the parts. None of them is running yet.
 func newProcess(c config.Config, log *slog.Logger, stdout io.Writer) (*process, error) {
-	p := &process{instance: newInstance(), log: log, drainTimeout: c.DrainTimeout}
+	p := &process{instance: newInstance(), log: log, drainTimeout: c.DrainTimeout, adminHosts: adminHosts(c)}
 	p.metrics = gateway.NewMetrics(gateway.EndReasons(), gateway.RejectReasons(), auth.Results())
 	var err error
 	p.verifier, err = auth.NewVerifier(auth.Options{
@@ -76,6 +77,12 @@ func newProcess(c config.Config, log *slog.Logger, stdout io.Writer) (*process, 
 	}
 	p.server, err = gateway.New(options)
 	return p, err
+}
+
+// adminHosts are those under which the admin listener may be asked for everything.
+func adminHosts(c config.Config) []string {
+	host, _, _ := net.SplitHostPort(c.AdminListen) // checked; empty: all addresses, of which none is named
+	return append([]string{host}, c.AdminHosts...)
 }
 
 func issuers(c config.Config) []auth.Issuer {
@@ -255,7 +262,7 @@ func (p *process) reload() {
 
 func (p *process) serveAdmin(ctx context.Context) error {
 	server := &http.Server{
-		Handler:           gateway.AdminHandler(p.metrics, p.ready, func() any { return p.server.Sessions() }),
+		Handler:           gateway.AdminHandler(p.metrics, p.adminHosts, p.ready, func() any { return p.server.Sessions() }),
 		ReadHeaderTimeout: adminTimeout,
 		ReadTimeout:       adminTimeout,
 		WriteTimeout:      adminTimeout,
