@@ -1,40 +1,120 @@
 package gateway
 
-import "time"
+import (
+	"time"
+)
 
-// armExpiry ends the session when its token does, and tells the client a minute before.
+// A token ends when the wall clock says so. A timer runs by another clock, which stands still while the machine sleeps
+// and knows nothing of steps of the wall clock. So each session has its timer, exact as long as nothing of that kind
+// happens, and one look at both clocks for all of them tells when they are to be set anew.
+
+const (
+	// clockCheckInterval is how often the clocks are compared: a token outlives its end by no more after a step.
+	clockCheckInterval = 30 * time.Second
+	// clockTolerance is by how much the clocks may go apart. More is no matter of adjusting a clock's speed, and of that
+	// what has gathered.
+	clockTolerance = time.Second
+)
+
+// wallClock tells the time of day, which may be stepped at any moment.
+type wallClock struct {
+	now func() time.Time
+}
+
+// until returns how long the wall clock has to go to reach at.
+func (w wallClock) until(at time.Time) time.Duration {
+	return at.Round(0).Sub(w.now().Round(0)) // without monotonic readings
+}
+
+// watch calls stepped within clockCheckInterval after the wall clock and that of timers have gone apart, until closed.
+func (w wallClock) watch(closed <-chan struct{}, stepped func()) {
+	ticker := time.NewTicker(clockCheckInterval)
+	defer ticker.Stop()
+	wall, start := w.now(), time.Now()
+	for {
+		select {
+		case <-closed:
+			return
+		case <-ticker.C:
+		}
+		apart := time.Since(start) + w.until(wall)
+		if apart.Abs() <= clockTolerance {
+			continue
+		}
+		wall, start = w.now(), time.Now()
+		stepped()
+	}
+}
+
+// resetExpiries sets the timers of all sessions anew, by the wall clock.
+func (s *Server) resetExpiries() {
+	s.log.Info("the clock was stepped, or the machine slept: ends of tokens are looked at anew")
+	s.mu.Lock()
+	live := make([]*session, 0, len(s.sessions))
+	for session := range s.sessions {
+		live = append(live, session)
+	}
+	s.mu.Unlock()
+	for _, session := range live {
+		session.resetExpiry()
+	}
+}
+
+// armExpiry ends the session when its token does, at the end that its identity has, and tells the client a minute before.
 func (s *session) armExpiry(at time.Time) {
 	s.identityMu.Lock()
 	defer s.identityMu.Unlock()
+	s.startExpiry(at)
+}
+
+// resetExpiry arms anew what is armed.
+func (s *session) resetExpiry() {
+	s.identityMu.Lock()
+	defer s.identityMu.Unlock()
 	if s.expiry != nil {
-		s.expiry.Stop()
+		s.startExpiry(s.identity.Expiry)
 	}
-	if at.IsZero() {
-		return
-	}
-	end := func() { s.finish(ended(EndTokenExpired, nil)) }
-	left := time.Until(at)
-	if left <= expiryNotice {
-		s.expiry = time.AfterFunc(left, end)
-		return
-	}
-	s.expiry = time.AfterFunc(left-expiryNotice, func() {
-		s.identityMu.Lock()
-		current := s.identity.Expiry.Equal(at)
-		if current {
-			s.expiry = time.AfterFunc(time.Until(at), end)
-		}
-		s.identityMu.Unlock()
-		if current {
-			s.tellExpiring(at)
-		}
-	})
 }
 
 func (s *session) disarmExpiry() {
 	s.identityMu.Lock()
 	defer s.identityMu.Unlock()
+	s.startExpiry(time.Time{})
+}
+
+// startExpiry replaces the timer by one for the notice or, if it is too late for that, for the end. s.identityMu is held.
+func (s *session) startExpiry(at time.Time) {
 	if s.expiry != nil {
 		s.expiry.Stop()
+		s.expiry = nil
+	}
+	if at.IsZero() {
+		return
+	}
+	left := s.server.wall.until(at)
+	notice := left > expiryNotice
+	if notice {
+		left -= expiryNotice
+	}
+	s.expiry = time.AfterFunc(left, func() { s.expiryDue(at, notice) })
+}
+
+// expiryDue is called by the timer, perhaps too early, if the wall clock was set back.
+func (s *session) expiryDue(at time.Time, notice bool) {
+	s.identityMu.Lock()
+	if s.expiry == nil || !s.identity.Expiry.Equal(at) { // ended, or on with a fresh token
+		s.identityMu.Unlock()
+		return
+	}
+	left := s.server.wall.until(at)
+	if left > 0 {
+		s.startExpiry(at)
+	}
+	s.identityMu.Unlock()
+	switch {
+	case left <= 0:
+		s.finish(ended(EndTokenExpired, nil))
+	case notice && left <= expiryNotice:
+		s.tellExpiring(at)
 	}
 }

@@ -129,6 +129,8 @@ type Options struct {
 
 	// Dial opens the connection to a broker; nil: net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Now is the wall clock by which tokens end; nil: time.Now.
+	Now func() time.Time
 }
 
 // withDefaults fills in what may be left out and reports what may not.
@@ -164,6 +166,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Dial == nil {
 		o.Dial = (&net.Dialer{}).DialContext
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	if _, err := parseClientIDTemplate(o.ClientIDTemplate); err != nil {
 		errs = append(errs, err)

@@ -33,6 +33,7 @@ type Server struct {
 	handshakes *handshakes
 	reviewers  reviewers
 	origins    originLog
+	wall       wallClock
 
 	open     atomic.Int64 // upgraded connections, also those without a session yet
 	draining atomic.Bool  // no new sessions
@@ -69,6 +70,7 @@ func New(options Options) (*Server, error) {
 		crew:     newCrew(),
 
 		handshakes: newHandshakes(o.ConnectTimeout),
+		wall:       wallClock{o.Now},
 
 		sessions: map[*session]struct{}{},
 		clients:  map[clientKey]int{},
@@ -87,6 +89,7 @@ func New(options Options) (*Server, error) {
 	s.registry = newRegistry(o.Policy.Client(), o.RedisPrefix, o.Instance, s.log)
 	s.registry.start(s.disconnect)
 	s.background.Go(func() { s.parkIdle(s.closed) })
+	s.background.Go(func() { s.wall.watch(s.closed, s.resetExpiries) })
 	return s, nil
 }
 
