@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"topicgate/auth"
 	"topicgate/frames"
 	"topicgate/policy"
 )
@@ -176,7 +177,7 @@ func (s *session) upstreamConnect(connect *frames.Connect) []byte {
 		switch p.ID {
 		case frames.PropAuthenticationMethod, frames.PropAuthenticationData, frames.PropMaximumPacketSize, frames.PropTopicAliasMaximum:
 		case frames.PropUserProperty:
-			if !s.forged(p) {
+			if !s.forged(p) && !auth.HoldsToken(string(p.Encoded)) { // a place where clients put a token, too
 				properties = append(properties, p.Encoded...)
 			}
 		default:

@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/base64"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -72,4 +73,29 @@ func TestATokenInATopicIsMaskedInTheAudit(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestATokenInAUserPropertyOfCONNECTDoesNotGoUpstream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		connect := connectOf(frames.V5, "alice")
+		for _, pair := range [][2]string{{"app", "web"}, {"authorization", "Bearer " + aToken}, {aToken, "token"}, {"last", "one"}} {
+			connect.Properties = connect.Properties.AppendPair(frames.PropUserProperty, []byte(pair[0]), []byte(pair[1]))
+		}
+		c := newRig(t, nil).dial(frames.V5).opens(connect)
+		c.accept()
+		up, err := frames.ParseConnect(c.fromGateway(frames.TypeConnect))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for p := range up.Properties.All() {
+			if p.ID == frames.PropUserProperty {
+				name, _ := p.Pair()
+				names = append(names, string(name))
+			}
+		}
+		if !slices.Equal(names, []string{"app", "last"}) {
+			t.Errorf("User Properties upstream = %q; want app and last", names)
+		}
+	})
 }
