@@ -1,8 +1,6 @@
 package gateway
 
-import (
-	"time"
-)
+import "time"
 
 // A token ends when the wall clock says so. A timer runs by another clock, which stands still while the machine sleeps
 // and knows nothing of steps of the wall clock. So each session has its timer, exact as long as nothing of that kind
