@@ -6,55 +6,56 @@ import (
 	"testing/synctest"
 
 	"topicgate/frames"
+	"topicgate/gateway/internal/play"
 )
 
 // upAliases is a session of alice whose broker allows ten aliases.
-func upAliases(t *testing.T) *conversation {
-	return newRig(t, nil).connect(frames.V5, "alice")
+func upAliases(t *testing.T) *play.Conversation {
+	return newRig(t, nil).Connect(frames.V5, "alice")
 }
 
 func TestARefusedPublishDoesNotChangeWhatAnAliasMeansUpstream(t *testing.T) {
 	c := upAliases(t)
 	own, foreign := "chat/status/alice", "chat/status/bob"
-	c.say(publishOf(own, aliased(1), "1"))
-	c.passes(publishOf(own, stamp(aliased(1)), "1"))
-	c.say(publishOf("", aliased(1), "2"))
-	c.passes(publishOf("", stamp(aliased(1)), "2"))
+	c.Say(play.PublishOf(own, play.Aliased(1), "1"))
+	c.Passes(play.PublishOf(own, play.Stamp(play.Aliased(1)), "1"))
+	c.Say(play.PublishOf("", play.Aliased(1), "2"))
+	c.Passes(play.PublishOf("", play.Stamp(play.Aliased(1)), "2"))
 
 	// Bound anew by a refused PUBLISH: for the client the alias means the foreign topic now.
-	c.say(publishOf(foreign, aliased(1), "3"))
-	c.say(publishOf("", aliased(1), "4"))
-	c.nothingUp()
+	c.Say(play.PublishOf(foreign, play.Aliased(1), "3"))
+	c.Say(play.PublishOf("", play.Aliased(1), "4"))
+	c.NothingUp()
 
 	// Back again: the broker still has the old meaning, and is told all the same.
-	c.say(publishOf(own, aliased(1), "5"))
-	c.passes(publishOf(own, stamp(aliased(1)), "5"))
-	c.say(publishOf("", aliased(1), "6"))
-	c.passes(publishOf("", stamp(aliased(1)), "6"))
+	c.Say(play.PublishOf(own, play.Aliased(1), "5"))
+	c.Passes(play.PublishOf(own, play.Stamp(play.Aliased(1)), "5"))
+	c.Say(play.PublishOf("", play.Aliased(1), "6"))
+	c.Passes(play.PublishOf("", play.Stamp(play.Aliased(1)), "6"))
 }
 
 func TestAnAliasThatARefusedPublishBoundIsToldWhenItIsAllowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		c := r.connect(frames.V5, "alice")
-		c.say(publishOf("room/1", aliased(3), "1"))
-		c.nothingUp()
-		r.follow("pattern write room/1")
-		c.say(publishOf("", aliased(3), "2"))
-		c.passes(publishOf("room/1", stamp(aliased(3)), "2"))
-		c.say(publishOf("", aliased(3), "3"))
-		c.passes(publishOf("", stamp(aliased(3)), "3"))
-		r.follow("pattern write room/2")
-		c.say(publishOf("", aliased(3), "4")) // revoked
-		c.nothingUp()
+		c := r.Connect(frames.V5, "alice")
+		c.Say(play.PublishOf("room/1", play.Aliased(3), "1"))
+		c.NothingUp()
+		r.Follow("pattern write room/1")
+		c.Say(play.PublishOf("", play.Aliased(3), "2"))
+		c.Passes(play.PublishOf("room/1", play.Stamp(play.Aliased(3)), "2"))
+		c.Say(play.PublishOf("", play.Aliased(3), "3"))
+		c.Passes(play.PublishOf("", play.Stamp(play.Aliased(3)), "3"))
+		r.Follow("pattern write room/2")
+		c.Say(play.PublishOf("", play.Aliased(3), "4")) // revoked
+		c.NothingUp()
 	})
 }
 
 func TestAnAliasReachesNoTopicOfTheGateways(t *testing.T) {
 	c := upAliases(t)
-	c.say(publishOf("$topicgate/access", aliased(1), "1"))
-	c.say(publishOf("", aliased(1), "2"))
-	c.nothingUp()
+	c.Say(play.PublishOf("$topicgate/access", play.Aliased(1), "1"))
+	c.Say(play.PublishOf("", play.Aliased(1), "2"))
+	c.NothingUp()
 }
 
 func TestForgedIdentitiesAreRemoved(t *testing.T) {
@@ -67,51 +68,51 @@ func TestForgedIdentitiesAreRemoved(t *testing.T) {
 	forged = forged.AppendPair(frames.PropUserProperty, []byte("topicgate-user"), []byte("alice"))
 	want := frames.Properties(nil).AppendUint(frames.PropMessageExpiryInterval, 9)
 	want = want.AppendPair(frames.PropUserProperty, []byte("topicgate-users"), []byte("kept"))
-	c.say(publishOf("chat/status/alice", forged, "x"))
-	c.passes(publishOf("chat/status/alice", stamp(want), "x"))
+	c.Say(play.PublishOf("chat/status/alice", forged, "x"))
+	c.Passes(play.PublishOf("chat/status/alice", play.Stamp(want), "x"))
 
-	c = newRig(t, func(o *Options) { o.UserProperty = "" }).connect(frames.V5, "alice")
-	c.say(publishOf("chat/status/alice", forged, "x"))
-	c.passes(publishOf("chat/status/alice", forged, "x"))
+	c = newRig(t, func(o *rigOptions) { o.UserProperty = "" }).Connect(frames.V5, "alice")
+	c.Say(play.PublishOf("chat/status/alice", forged, "x"))
+	c.Passes(play.PublishOf("chat/status/alice", forged, "x"))
 }
 
 // downAliases is a session of alice that takes two aliases of the broker.
-func downAliases(t *testing.T) (*rig, *conversation) {
+func downAliases(t *testing.T) (*rig, *play.Conversation) {
 	r := newRig(t, nil)
-	connect := connectOf(frames.V5, "alice")
+	connect := play.ConnectOf(frames.V5, "alice")
 	connect.Properties = connect.Properties.AppendUint(frames.PropTopicAliasMaximum, 2)
-	return r, r.connectWith(connect, "20 03 00 00 00")
+	return r, r.ConnectWith(connect, "20 03 00 00 00")
 }
 
 func TestADroppedDeliveryMayBindAnAlias(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, c := downAliases(t)
-		c.reply(publishOf("room/1", aliased(1), "dropped"))
-		c.reply(publishOf("", aliased(1), "dropped"))
+		c.Reply(play.PublishOf("room/1", play.Aliased(1), "dropped"))
+		c.Reply(play.PublishOf("", play.Aliased(1), "dropped"))
 		synctest.Wait()
-		r.follow("pattern read room/1")
-		c.reply(publishOf("", aliased(1), "seen"))
-		c.hears(publishOf("room/1", aliased(1), "seen"))
-		c.reply(publishOf("", aliased(1), "again"))
-		c.hears(publishOf("", aliased(1), "again"))
+		r.Follow("pattern read room/1")
+		c.Reply(play.PublishOf("", play.Aliased(1), "seen"))
+		c.Hears(play.PublishOf("room/1", play.Aliased(1), "seen"))
+		c.Reply(play.PublishOf("", play.Aliased(1), "again"))
+		c.Hears(play.PublishOf("", play.Aliased(1), "again"))
 		// Bound anew to what may not be read, then again to what may.
-		c.reply(publishOf("room/2", aliased(1), "dropped"))
-		c.reply(publishOf("", aliased(1), "dropped"))
-		c.reply(publishOf("room/1", aliased(1), "back"))
-		c.hears(publishOf("room/1", aliased(1), "back"))
+		c.Reply(play.PublishOf("room/2", play.Aliased(1), "dropped"))
+		c.Reply(play.PublishOf("", play.Aliased(1), "dropped"))
+		c.Reply(play.PublishOf("room/1", play.Aliased(1), "back"))
+		c.Hears(play.PublishOf("room/1", play.Aliased(1), "back"))
 	})
 }
 
 func TestAliasesThatTheClientDidNotAllowAreResolved(t *testing.T) {
 	_, c := downAliases(t)
-	c.reply(publishOf("chat/status/bob", aliased(200), "one"))
-	c.hears(publishOf("chat/status/bob", nil, "one"))
-	c.reply(publishOf("", aliased(200), "two"))
-	c.hears(publishOf("chat/status/bob", nil, "two"))
+	c.Reply(play.PublishOf("chat/status/bob", play.Aliased(200), "one"))
+	c.Hears(play.PublishOf("chat/status/bob", nil, "one"))
+	c.Reply(play.PublishOf("", play.Aliased(200), "two"))
+	c.Hears(play.PublishOf("chat/status/bob", nil, "two"))
 	// One that is known to nobody ends the session, whoever is to blame.
-	c.reply(publishOf("", aliased(2), "?"))
-	c.hears("e0 01 8b")
-	c.closes(1013)
+	c.Reply(play.PublishOf("", play.Aliased(2), "?"))
+	c.Hears("e0 01 8b")
+	c.Closes(1013)
 }
 
 func TestAnAliasInPlaceOfItsTopicMayBeTooLongForTheBroker(t *testing.T) {
@@ -119,14 +120,14 @@ func TestAnAliasInPlaceOfItsTopicMayBeTooLongForTheBroker(t *testing.T) {
 		r := newRig(t, nil)
 		var ps frames.Properties
 		ps = ps.AppendUint(frames.PropTopicAliasMaximum, 5).AppendUint(frames.PropMaximumPacketSize, 100)
-		c := r.connectWith(connectOf(frames.V5, "alice"), hex.EncodeToString(frames.Connack{Properties: ps}.Append(nil, frames.V5)))
+		c := r.ConnectWith(play.ConnectOf(frames.V5, "alice"), hex.EncodeToString(frames.Connack{Properties: ps}.Append(nil, frames.V5)))
 		topic := "room/a-rather-long-name-of-a-room"
-		c.say(publishOf(topic, aliased(1), "")) // refused
-		c.nothingUp()
-		r.follow("pattern write room/#")
-		p := frames.Publish{QoS: 1, PacketID: 2, Properties: aliased(1), Payload: make([]byte, 40)}
-		c.send(p.Append(nil, frames.V5))
-		c.hears("40 03 00 02 87")
-		c.nothingUp()
+		c.Say(play.PublishOf(topic, play.Aliased(1), "")) // refused
+		c.NothingUp()
+		r.Follow("pattern write room/#")
+		p := frames.Publish{QoS: 1, PacketID: 2, Properties: play.Aliased(1), Payload: make([]byte, 40)}
+		c.Send(p.Append(nil, frames.V5))
+		c.Hears("40 03 00 02 87")
+		c.NothingUp()
 	})
 }

@@ -5,7 +5,10 @@ import (
 	"net"
 	"testing"
 
+	"topicgate/auth"
 	"topicgate/frames"
+	"topicgate/gateway/internal/play"
+	"topicgate/gateway/wire"
 )
 
 // path is a session between two peers that take everything at once: the data path alone.
@@ -14,27 +17,27 @@ type path struct {
 	written int
 }
 
-// newPath makes a session of alice, with an access of chatRules.
+// newPath makes a session of alice, with an access of ChatRules.
 func newPath(tb testing.TB, v frames.Version) *path {
 	tb.Helper()
 	r := newRig(tb, nil).server
 	ours, theirs := net.Pipe()
 	tb.Cleanup(func() { _ = ours.Close(); _ = theirs.Close() })
-	p := &path{session: &session{server: r, version: v, clientID: "c1", done: make(chan struct{})}}
-	p.identity.Username = "alice"
+	p := &path{session: &session{host: r.Host, version: v, clientID: "c1", end: ending{done: make(chan struct{})}}}
+	p.whose.set(auth.Identity{Username: "alice"})
 	p.clientMaximum, p.brokerMaximum, p.aliasesUp, p.aliasesDown = maxRemainingLength, maxRemainingLength, 10, 10
-	p.broker.socket = newSocket(ours)
-	p.clientSocket = newSocket(theirs)
+	p.broker.Socket = wire.NewSocket(ours)
+	p.clientSocket = wire.NewSocket(theirs)
 	take := func(b []byte) error { p.written += len(b); return nil }
-	p.client.write, p.upstream.write = take, take
-	grant, err := r.options.Policy.Open(tb.Context(), p.principal(), nil)
+	p.client.Write, p.upstream.Write = take, take
+	grant, err := r.Policy.Open(tb.Context(), p.principal(), nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(grant.Close)
 	p.grant = grant
 	if v == frames.V5 {
-		p.userProperty = stamp(nil)
+		p.userProperty = play.Stamp(nil)
 	}
 	return p
 }
@@ -42,7 +45,7 @@ func newPath(tb testing.TB, v frames.Version) *path {
 // cutOne is packet as the pumps get it.
 func cutOne(tb testing.TB, packet string, v frames.Version) frames.Packet {
 	tb.Helper()
-	p, ok, err := frames.Cut(unhex(tb, packet), v, 0)
+	p, ok, err := frames.Cut(play.Unhex(tb, packet), v, 0)
 	if !ok || err != nil {
 		tb.Fatal(err)
 	}
@@ -59,12 +62,12 @@ var paths = []struct {
 }{
 	{"up 3.1.1 as it came", frames.V311, true, "chat/status/alice", nil},
 	{"up 5.0 stamped", frames.V5, true, "chat/status/alice", nil},
-	{"up 5.0 stamped with an alias", frames.V5, true, "chat/status/alice", aliased(1)},
-	{"up 5.0 forged", frames.V5, true, "chat/status/alice", stamp(nil)},
+	{"up 5.0 stamped with an alias", frames.V5, true, "chat/status/alice", play.Aliased(1)},
+	{"up 5.0 forged", frames.V5, true, "chat/status/alice", play.Stamp(nil)},
 	{"down 3.1.1 as it came", frames.V311, false, "chat/status/bob", nil},
 	{"down 5.0 as it came", frames.V5, false, "chat/status/bob", nil},
-	{"down 5.0 with an alias", frames.V5, false, "chat/status/bob", aliased(1)},
-	{"down 5.0 with an alias that was not allowed", frames.V5, false, "chat/status/bob", aliased(40)},
+	{"down 5.0 with an alias", frames.V5, false, "chat/status/bob", play.Aliased(1)},
+	{"down 5.0 with an alias that was not allowed", frames.V5, false, "chat/status/bob", play.Aliased(40)},
 }
 
 // step is what a pump does for a read with one packet.
@@ -73,12 +76,12 @@ func (p *path) step(up bool, packet frames.Packet) error {
 		if err := p.handleUp(packet); err != nil {
 			return err
 		}
-		return p.upstream.flush()
+		return p.upstream.Flush()
 	}
 	if err := p.handleDown(packet); err != nil {
 		return err
 	}
-	return p.client.flush()
+	return p.client.Flush()
 }
 
 func TestForwardingAPublishDoesNotAllocate(t *testing.T) {

@@ -123,7 +123,7 @@ func (s *session) answer(e *exchange) error {
 	} else {
 		packet = frames.Unsuback{PacketID: e.packetID, Reasons: e.reasons}.Append(nil, s.version)
 	}
-	if err := s.client.addBytes(packet); err != nil {
+	if err := s.client.Add(packet); err != nil {
 		return s.clientWriteError(err)
 	}
 	return nil

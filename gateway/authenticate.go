@@ -8,6 +8,7 @@ import (
 
 	"topicgate/auth"
 	"topicgate/frames"
+	"topicgate/gateway/edge"
 	"topicgate/policy"
 )
 
@@ -64,18 +65,18 @@ func (s *session) authenticate(ctx context.Context, connect *frames.Connect) *re
 		if s.certificate == nil {
 			return &refusedTokenMissing
 		}
-		identity, err := auth.FromCertificate(s.certificate, s.server.options.CertificatePrefix)
+		identity, err := auth.FromCertificate(s.certificate, s.host.CertificatePrefix)
 		if err != nil {
 			return refusalOf(err)
 		}
-		s.identity = identity
+		s.whose.set(identity)
 		return nil
 	}
-	identity, err := s.server.options.Verifier.Verify(ctx, token)
+	identity, err := s.host.Verifier.Verify(ctx, token)
 	if err != nil {
 		return refusalOf(err)
 	}
-	s.identity = identity
+	s.whose.set(identity)
 	return nil
 }
 
@@ -103,12 +104,12 @@ func (s *session) tokenOf(connect *frames.Connect) (string, *refusal) {
 		}
 		return string(data), nil
 	}
-	for _, source := range s.server.options.TokenSources {
+	for _, source := range s.host.TokenSources {
 		token := ""
 		switch source.Kind {
-		case TokenPassword:
+		case edge.TokenPassword:
 			token = string(connect.Password)
-		case TokenUsername:
+		case edge.TokenUsername:
 			token = connect.Username
 		default:
 			token = s.requestTokens[source]
@@ -149,9 +150,7 @@ func (s *session) authorize(ctx context.Context, opening *policy.Opening, connec
 
 // principal is who the policy is asked about.
 func (s *session) principal() policy.Principal {
-	s.identityMu.Lock()
-	defer s.identityMu.Unlock()
-	return principalOf(s.identity, s.clientID)
+	return principalOf(s.whose.get(), s.clientID)
 }
 
 func principalOf(identity auth.Identity, clientID string) policy.Principal {

@@ -11,6 +11,8 @@ import (
 
 	"topicgate/frames"
 	"topicgate/gateway/audit"
+	"topicgate/gateway/registry"
+	"topicgate/gateway/upstream"
 )
 
 // refusal is a CONNACK that ends the session before it began.
@@ -33,22 +35,22 @@ var (
 )
 
 // begin keeps the broker's connection and passes its CONNACK on.
-func (s *session) begin(conn brokerConn, connect *frames.Connect, connack frames.Connack, stored *storedSubscriptions) error {
-	o := &s.server.options
-	_ = conn.socket.SetDeadline(time.Time{}) // before finish may set one
-	conn.socket.session, s.clientSocket.session = s, s
-	conn.socket.limitWrites(o.WriteTimeout)
-	c := conn.conn // alone: with all of conn a buffer would be kept that was in its inbox
-	s.upstream.write = func(p []byte) error { _, err := c.Write(p); return err }
+func (s *session) begin(conn upstream.Conn, connect *frames.Connect, connack frames.Connack, stored *storedSubscriptions) error {
+	o := &s.host.Settings
+	_ = conn.Socket.SetDeadline(time.Time{}) // before finish may set one
+	keepWaiting := s.keepWaiting             // one for both
+	conn.Socket.OnAsk(keepWaiting)
+	s.clientSocket.OnAsk(keepWaiting)
+	conn.Socket.LimitWrites(o.WriteTimeout)
+	c := conn.Stream // alone: with all of conn a buffer would be kept that was in its inbox
+	s.upstream.Write = func(p []byte) error { _, err := c.Write(p); return err }
 	s.accepted = connack.Reason == frames.Success
-	s.endMu.Lock()
 	s.broker = conn
-	s.dialed = true
-	s.abort = nil // or the session would keep all that its context knows
-	alreadyEnded := s.endErr
-	s.endMu.Unlock()
-	if alreadyEnded != nil {
-		return alreadyEnded
+	if err := s.end.unlessEnded(func() {
+		s.dialed = true
+		s.end.abort = nil // or the session would keep all that its context knows
+	}); err != nil {
+		return err
 	}
 
 	s.keepAlive = time.Duration(connect.KeepAlive) * time.Second
@@ -63,11 +65,11 @@ func (s *session) begin(conn brokerConn, connect *frames.Connect, connack frames
 	}
 	if connack.Reason != frames.Success {
 		s.audit(audit.Event{Action: audit.Connect, Decision: audit.Refused, Reason: "broker"})
-		s.server.options.Metrics.rejected("connect", "broker")
+		s.host.Metrics.Rejected("connect", "broker")
 		return ended(EndBrokerRefused, fmt.Errorf("CONNACK %s", describeConnack(connack.Reason, s.version)))
 	}
 	s.resumed = connack.SessionPresent
-	s.log(slog.LevelDebug, "accepted", "broker", conn.address, "session_present", connack.SessionPresent)
+	s.log(slog.LevelDebug, "accepted", "broker", conn.Address, "session_present", connack.SessionPresent)
 	if o.PublishRate > 0 {
 		burst := o.PublishBurst
 		if burst == 0 {
@@ -79,13 +81,14 @@ func (s *session) begin(conn brokerConn, connect *frames.Connect, connack frames
 	if s.will != nil {
 		s.auditAllowed(audit.Event{Action: audit.Will, Topic: s.will.topicName, QoS: uint8(s.will.qos), Retain: s.will.retain, Bytes: s.will.bytes})
 	}
-	s.announce(SessionInfo{
-		Session: s.id, User: s.identity.Username, Issuer: s.identity.Issuer, ClientID: s.clientID, Version: s.version.String(),
-		Remote: s.remote.String(), Upstream: conn.address, Since: time.Now().UTC(), Expires: s.identity.Expiry,
+	identity := s.whose.get()
+	s.announce(registry.SessionInfo{
+		Session: s.id, User: identity.Username, Issuer: identity.Issuer, ClientID: s.clientID, Version: s.version.String(),
+		Remote: s.remote.String(), Upstream: conn.Address, Since: time.Now().UTC(), Expires: identity.Expiry,
 	})
-	s.armExpiry(s.identity.Expiry)
+	s.armExpiry(identity.Expiry)
 	// The client is not to wait for the answer until the broker reads what restore sends.
-	if err := s.client.flush(); err != nil {
+	if err := s.client.Flush(); err != nil {
 		return s.clientWriteError(err)
 	}
 	if s.resumed && stored != nil {
@@ -100,12 +103,12 @@ func (s *session) begin(conn brokerConn, connect *frames.Connect, connack frames
 	// A change between Open and here found no session that could be ended.
 	s.begun.Store(true)
 	s.policyChanged()
-	return s.client.flush()
+	return s.client.Flush()
 }
 
 // clientConnack is the properties of the broker's CONNACK as the client is to see them.
 func (s *session) clientConnack(connect *frames.Connect, from frames.Properties) frames.Properties {
-	maximum := uint32(s.server.options.MaxPacketBytes)
+	maximum := uint32(s.host.MaxPacketBytes)
 	var properties frames.Properties
 	for p := range from.All() {
 		switch p.ID {
@@ -156,7 +159,7 @@ func (s *session) refuse(r *refusal, topic string) error {
 		connack.Properties = connack.Properties.AppendBytes(frames.PropReasonString, []byte(r.reason))
 	}
 	_ = s.sendConnack(connack) // leave flushes it
-	s.server.options.Metrics.rejected("connect", r.reason)
+	s.host.Metrics.Rejected("connect", r.reason)
 	s.audit(audit.Event{Action: audit.Connect, Decision: audit.Refused, Reason: r.reason, Topic: topic})
 	return ended(r.end, r.err)
 }
@@ -171,7 +174,7 @@ func (s *session) sendConnack(connack frames.Connack) error {
 			return errConnackTooLarge
 		}
 	}
-	return s.client.addBytes(packet)
+	return s.client.Add(packet)
 }
 
 var errConnackTooLarge = errors.New("CONNACK exceeds the client's Maximum Packet Size")

@@ -12,8 +12,10 @@ import (
 	"sync"
 	"testing"
 
-	"topicgate/auth"
 	"topicgate/frames"
+	"topicgate/gateway/edge"
+	"topicgate/gateway/internal/play"
+	"topicgate/gateway/internal/redistest"
 	"topicgate/policy"
 )
 
@@ -39,17 +41,16 @@ func newConnectBed(b testing.TB) (address string) {
 		b.Fatal(err)
 	}
 	rules := filepath.Join(b.TempDir(), "rules.acl")
-	if err := os.WriteFile(rules, []byte(chatRules+"pattern readwrite chat/room/{rooms}/#\n"), 0o600); err != nil {
+	if err := os.WriteFile(rules, []byte(play.ChatRules+"pattern readwrite chat/room/{rooms}/#\n"), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	store, err := policy.NewStore(policy.StoreOptions{PolicyFile: rules, RedisURL: "redis://" + redis.addr, Prefix: "topicgate:"})
+	store, err := policy.NewStore(policy.StoreOptions{PolicyFile: rules, RedisURL: "redis://" + redis.Addr, Prefix: "topicgate:"})
 	if err != nil {
 		b.Fatal(err)
 	}
 	server, err := New(Options{
-		Paths: []string{"/mqtt"}, TokenSources: []TokenSource{{Kind: TokenPassword}}, RedisPrefix: "topicgate:",
-		Upstreams: []*url.URL{{Scheme: "tcp", Host: broker.Addr().String()}}, Verifier: names{}, Policy: store,
-		Metrics: NewMetrics(EndReasons(), RejectReasons(), auth.Results()),
+		Paths: []string{"/mqtt"}, RedisPrefix: "topicgate:", Upstreams: []*url.URL{{Scheme: "tcp", Host: broker.Addr().String()}},
+		Settings: Settings{TokenSources: []edge.TokenSource{{Kind: edge.TokenPassword}}, Verifier: play.Names{}, Policy: store, Metrics: NewMetrics()},
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -70,7 +71,7 @@ func newConnectBed(b testing.TB) (address string) {
 		running.Wait()
 		store.Close()
 	})
-	eventually(b, "the policy store is ready", func() bool { return store.Status().Ready })
+	redistest.Eventually(b, "the policy store is ready", func() bool { return store.Status().Ready })
 	return listener.Addr().String()
 }
 

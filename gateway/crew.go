@@ -1,6 +1,10 @@
 package gateway
 
-import "sync"
+import (
+	"sync"
+
+	"golang.org/x/sync/semaphore"
+)
 
 // crewIdle is how many goroutines of a crew stay for the next job.
 const crewIdle = 32
@@ -11,13 +15,13 @@ const crewIdle = 32
 type crew struct {
 	jobs chan func() // without a buffer: only who waits takes one
 	end  chan struct{}
-	once sync.Once // closes end
-	idle turns
+	once sync.Once           // closes end
+	idle *semaphore.Weighted // nobody waits for it
 	done sync.WaitGroup
 }
 
 func newCrew() *crew {
-	return &crew{jobs: make(chan func()), end: make(chan struct{}), idle: newTurns(crewIdle)}
+	return &crew{jobs: make(chan func()), end: make(chan struct{}), idle: semaphore.NewWeighted(crewIdle)}
 }
 
 // do has job run soon.
@@ -33,14 +37,14 @@ func (c *crew) work(job func()) {
 	for {
 		job()
 		job = nil // and what it knows may go
-		if !c.idle.try() {
+		if !c.idle.TryAcquire(1) {
 			return
 		}
 		select {
 		case job = <-c.jobs:
-			c.idle.give()
+			c.idle.Release(1)
 		case <-c.end:
-			c.idle.give()
+			c.idle.Release(1)
 			return
 		}
 	}

@@ -27,7 +27,7 @@ func (s *session) disconnectUp(p frames.Packet) error {
 			packet = frames.Disconnect{Properties: disconnect.Properties}.Append(nil, s.version)
 		}
 	}
-	if err := s.upstream.addBytes(packet); err != nil {
+	if err := s.upstream.Add(packet); err != nil {
 		return s.brokerWriteError(err)
 	}
 	if disconnect.Reason > frames.DisconnectWithWill {

@@ -7,13 +7,15 @@ import (
 	"log/slog"
 
 	"topicgate/frames"
+	"topicgate/gateway/metrics"
+	"topicgate/gateway/wire"
 	"topicgate/policy"
 )
 
 // downState is what the pump towards the client keeps. Nobody else touches it until the pump has
 // returned.
 type downState struct {
-	counts  packetCounts
+	counts  metrics.PacketCounts
 	packets uint64
 	bytes   uint64
 
@@ -25,7 +27,7 @@ type downState struct {
 }
 
 func (d *downState) count(p frames.Packet) {
-	d.counts.add(byte(p.Type()), len(p.Raw))
+	d.counts.Add(byte(p.Type()), len(p.Raw))
 	d.packets++
 	d.bytes += uint64(len(p.Raw))
 }
@@ -36,19 +38,19 @@ const brokerAliases = 256
 // pumpDown reads the broker until it ends the connection or the session ends. What has come goes to the
 // client in one WebSocket message when nothing more is ready.
 func (s *session) pumpDown() error {
-	s.broker.socket.idle = s.downWaits
+	s.broker.Socket.Idle = s.downWaits
 	for {
 		if err := s.handleInbox(); err != nil {
 			return s.downEnded(err)
 		}
-		if err := s.client.settle(); err != nil { // the inbox may move
+		if err := s.client.TakeOver(); err != nil { // the inbox may move
 			return s.clientWriteError(err)
 		}
-		s.broker.socket.allowed = true
-		err := s.broker.fill()
-		s.broker.socket.allowed = false
-		if err == errPark {
-			if err = s.park(dirDown); err == errParked {
+		s.broker.Socket.AllowPark(true)
+		err := s.broker.Fill()
+		s.broker.Socket.AllowPark(false)
+		if err == wire.ErrPark {
+			if err = s.park(wire.Down); err == errParked {
 				return err
 			}
 		}
@@ -60,11 +62,11 @@ func (s *session) pumpDown() error {
 
 // downWaits runs when all that the broker sent is read and judged, before the wait for more.
 func (s *session) downWaits() error {
-	s.down.counts.flush(s.server.options.Metrics, dirDown)
-	if err := s.client.flush(); err != nil {
+	s.down.counts.Flush(s.host.Metrics, wire.Down)
+	if err := s.client.Flush(); err != nil {
 		return s.clientWriteError(err)
 	}
-	if err := s.upstream.flush(); err != nil {
+	if err := s.upstream.Flush(); err != nil {
 		return s.brokerWriteError(err)
 	}
 	return nil
@@ -86,8 +88,8 @@ func (s *session) brokerReadError(err error) error {
 
 // downEnded sends on what came before the end.
 func (s *session) downEnded(err error) error {
-	s.down.counts.flush(s.server.options.Metrics, dirDown)
-	_ = s.client.flush()
+	s.down.counts.Flush(s.host.Metrics, wire.Down)
+	_ = s.client.Flush()
 	return err
 }
 
@@ -95,12 +97,12 @@ func (s *session) downEnded(err error) error {
 func (s *session) handleInbox() error {
 	for {
 		if s.down.skip > 0 {
-			s.down.skip -= s.broker.inbox.Skip(s.down.skip)
+			s.down.skip -= s.broker.Inbox.Skip(s.down.skip)
 			if s.down.skip > 0 {
 				return nil
 			}
 		}
-		p, ok, err := s.broker.inbox.Next(s.version, s.upstreamMaximum())
+		p, ok, err := s.broker.Inbox.Next(s.version, s.maximumFromBroker())
 		if err != nil {
 			if passed, err := s.passOver(err); passed {
 				continue
@@ -120,7 +122,7 @@ func (s *session) handleInbox() error {
 }
 
 func (s *session) malformedDown(err error) error {
-	s.server.options.Metrics.malformedPacket(dirDown)
+	s.host.Metrics.MalformedPacket(wire.Down)
 	return ended(EndBrokerProtocolError, err)
 }
 
@@ -160,7 +162,7 @@ func (s *session) handleDown(p frames.Packet) error {
 }
 
 func (s *session) forwardDown(raw []byte) error {
-	if err := s.client.forward(raw); err != nil {
+	if err := s.client.Forward(raw); err != nil {
 		return s.clientWriteError(err)
 	}
 	return nil
@@ -211,7 +213,7 @@ func (s *session) publishDown(p frames.Packet) error {
 		}
 	}
 	s.told(&publish, alias)
-	if err := s.client.publish(&publish, s.version, size); err != nil {
+	if err := s.client.Publish(&publish, s.version, size); err != nil {
 		return s.clientWriteError(err)
 	}
 	return nil
@@ -279,7 +281,7 @@ func (s *session) completeDelivery(publish *frames.Publish) error {
 func (s *session) acknowledgeUpstream(t frames.Type, id uint16) error {
 	ack := frames.Ack{Type: t, PacketID: id}
 	var packet [8]byte
-	if err := s.upstream.addBytes(ack.Append(packet[:0], s.version)); err != nil {
+	if err := s.upstream.Add(ack.Append(packet[:0], s.version)); err != nil {
 		return s.brokerWriteError(err)
 	}
 	return nil
@@ -321,7 +323,7 @@ func (s *session) relayAck(p frames.Packet, ack frames.Ack, illegal error) error
 	if ack.Reason >= frames.UnspecifiedError && (ack.Type == frames.TypePuback || ack.Type == frames.TypePubrec) {
 		repaired.Reason = frames.UnspecifiedError
 	}
-	if err := s.client.addBytes(repaired.Append(nil, s.version)); err != nil {
+	if err := s.client.Add(repaired.Append(nil, s.version)); err != nil {
 		return s.clientWriteError(err)
 	}
 	return nil
@@ -332,7 +334,7 @@ func (s *session) relayAck(p frames.Packet, ack frames.Ack, illegal error) error
 // it did; neither that nor an error: more of the packet's head is needed.
 func (s *session) passOver(err error) (bool, error) {
 	var broken *frames.Error
-	head := s.broker.inbox.Peek()
+	head := s.broker.Inbox.Peek()
 	if !errors.As(err, &broken) || broken.Code != frames.PacketTooLarge || frames.Type(head[0]>>4) != frames.TypePublish {
 		return false, err
 	}

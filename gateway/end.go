@@ -9,9 +9,6 @@ import (
 	"topicgate/frames"
 )
 
-// errClosed is returned to who writes after the farewell; the session has ended for another reason.
-var errClosed = errors.New("session has ended")
-
 // EndReason says why a session ended. It is an error, so that it can be the cause of one.
 type EndReason uint8
 

@@ -3,6 +3,8 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -11,6 +13,8 @@ import (
 	"github.com/gorilla/websocket"
 
 	"topicgate/frames"
+	"topicgate/gateway/internal/play"
+	"topicgate/gateway/metrics"
 )
 
 func TestEveryEndHasItsRow(t *testing.T) {
@@ -57,135 +61,91 @@ func TestBrokenPacketsTellTheirReasonCode(t *testing.T) {
 }
 
 func TestTheTokensEndIsTheSessionsEnd(t *testing.T) {
-	eachVersion(t, func(t *testing.T, v frames.Version) {
+	play.EachVersion(t, func(t *testing.T, v frames.Version) {
 		begin := time.Now()
-		c := newRig(t, nil).connect(v, "alice@1h").patient()
+		c := newRig(t, nil).Connect(v, "alice@1h").Patient()
 		if v == frames.V5 {
-			c.hears("e0 01 87")
+			c.Hears("e0 01 87")
 		}
-		c.closes(4401)
+		c.Closes(4401)
 		if d := time.Since(begin); d != time.Hour {
 			t.Errorf("ended after %v; want 1h", d)
 		}
-		c.brokerEnds() // without a DISCONNECT: the Will fires
+		c.BrokerEnds() // without a DISCONNECT: the Will fires
 	})
 }
 
 func TestAnExpiredTokenEndsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newRig(t, nil).connect(frames.V5, "alice@0s")
-		c.hears("e0 01 87")
-		c.closes(4401)
-	})
-}
-
-func TestDrainSpreadsTheEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, nil)
-		var sessions []*conversation
-		for i := range 3 {
-			connect := connectOf(frames.V5, "alice")
-			connect.ClientID = fmt.Sprint("c", i)
-			sessions = append(sessions, r.connectWith(connect, "20 03 00 00 00").patient())
-		}
-		synctest.Wait()
-		begin := time.Now()
-		drained := make(chan time.Duration)
-		go func() { r.server.Drain(t.Context()); drained <- time.Since(begin) }()
-		ends := make(chan time.Duration)
-		for _, c := range sessions {
-			go func() {
-				c.hears("e0 01 8b")
-				c.closes(1012)
-				ends <- time.Since(begin)
-			}()
-		}
-		var at []time.Duration
-		for range sessions {
-			at = append(at, <-ends)
-		}
-		if step := 30 * time.Second * 3 / 4 / 3; at[0] != 0 || at[1] != step || at[2] != 2*step {
-			t.Errorf("sessions ended after %v; want 0, %v, %v", at, step, 2*step)
-		}
-		if d := <-drained; d != at[2] {
-			t.Errorf("Drain returned after %v; want %v", d, at[2])
-		}
-		if !r.server.Draining() {
-			t.Error("Draining() = false")
-		}
+		c := newRig(t, nil).Connect(frames.V5, "alice@0s")
+		c.Hears("e0 01 87")
+		c.Closes(4401)
 	})
 }
 
 func TestAStalledBrokerDoesNotSilenceTheGatewaysLastWords(t *testing.T) {
-	eachVersion(t, func(t *testing.T, v frames.Version) {
+	play.EachVersion(t, func(t *testing.T, v frames.Version) {
 		r := newRig(t, nil)
-		c := r.connect(v, "alice").patient()
+		c := r.Connect(v, "alice").Patient()
 		synctest.Wait()
-		c.say(publishHex(v, "chat/status/alice", 0, 0, "nobody reads this"))
+		c.Say(play.PublishHex(v, "chat/status/alice", 0, 0, "nobody reads this"))
 		synctest.Wait()
 		go r.server.Close()
 		if v == frames.V5 {
-			c.hears("e0 01 8b")
+			c.Hears("e0 01 8b")
 		}
-		c.closes(1012)
+		c.Closes(1012)
 	})
 }
 
 func TestABrokerThatDoesNotReadEndsTheSession(t *testing.T) {
-	eachVersion(t, func(t *testing.T, v frames.Version) {
-		c := newRig(t, nil).connect(v, "alice").patient()
+	play.EachVersion(t, func(t *testing.T, v frames.Version) {
+		c := newRig(t, nil).Connect(v, "alice").Patient()
 		synctest.Wait()
 		begin := time.Now()
-		c.say(publishHex(v, "chat/status/alice", 0, 0, "nobody reads this"))
+		c.Say(play.PublishHex(v, "chat/status/alice", 0, 0, "nobody reads this"))
 		if v == frames.V5 {
-			c.hears("e0 01 8b")
+			c.Hears("e0 01 8b")
 		}
-		c.closes(1013)
+		c.Closes(1013)
 		if d := time.Since(begin); d < 26*time.Second || d > 30*time.Second { // the deadline is moved now and then
 			t.Errorf("ended after %v; want the write timeout", d)
 		}
 	})
 }
 
-func TestSessionsLeaveNothingBehind(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, func(o *Options) { o.MaxConnectionsPerUser = 5; o.MaxConnections = 1 })
-		for _, end := range []func(c *conversation){
-			func(c *conversation) { c.say("e0 00"); c.passes("e0 00") },
-			func(c *conversation) { _ = c.ws.Close() },
-			func(c *conversation) { _ = c.conn.Close() },
-			func(c *conversation) {
-				_ = c.ws.WriteControl(8, websocket.FormatCloseMessage(1001, ""), time.Now().Add(time.Second))
-			},
-		} {
-			c := r.connect(frames.V311, "alice")
-			end(c)
-			c.drainClient()
-			synctest.Wait()
-			r.server.mu.Lock()
-			sessions, users := len(r.server.sessions), len(r.server.users)
-			r.server.mu.Unlock()
-			if sessions != 0 || users != 0 || r.server.open.Load() != 0 || len(r.server.Sessions()) != 0 {
-				t.Errorf("%d sessions, %d users, %d open; want none", sessions, users, r.server.open.Load())
-			}
-		}
-	})
-}
-
-// drainClient reads until the gateway has closed.
-func (c *conversation) drainClient() {
-	for {
-		if _, _, err := c.ws.ReadMessage(); err != nil {
-			return
+func TestEachEndHasItsCounter(t *testing.T) {
+	m := NewMetrics()
+	for _, reason := range EndReasons() {
+		m.EndedEarly(reason)
+		if n := counted(m, `topicgate_sessions_ended_total{reason="`+reason+`"}`); n != 1 {
+			t.Errorf("%v sessions ended for %q; want 1", n, reason)
 		}
 	}
 }
 
-func TestEachEndHasItsCounter(t *testing.T) {
-	m := NewMetrics(EndReasons(), RejectReasons(), nil)
-	for _, reason := range EndReasons() {
-		if _, ok := m.sessionsEnded[reason]; !ok {
-			t.Errorf("no counter for %q", reason)
+// counted is what a series says to who asks for /metrics; -1: there is none.
+func counted(m *metrics.Metrics, series string) float64 {
+	w := httptest.NewRecorder()
+	metrics.AdminHandler(m, nil, nil, nil).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	for line := range strings.Lines(w.Body.String()) {
+		if value, ok := strings.CutPrefix(line, series+" "); ok {
+			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			if err == nil {
+				return n
+			}
 		}
+	}
+	return -1
+}
+
+func TestEveryEndReasonHasARow(t *testing.T) {
+	seen := map[string]bool{}
+	for reason := EndReason(0); reason < endReasons; reason++ {
+		row := endTable[reason]
+		if row.word == "" || row.status == 0 || seen[row.word] {
+			t.Errorf("EndReason %d has the row %+v; want a word of its own and a close status", reason, row)
+		}
+		seen[row.word] = true
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"topicgate/auth"
 	"topicgate/frames"
+	"topicgate/gateway/wire"
 	"topicgate/policy"
 )
 
@@ -22,7 +23,7 @@ const propertyOverhead = 16
 // establish takes the session from CONNECT to the CONNACK. An error is the end of it; the client has been
 // answered.
 func (s *session) establish(connect *frames.Connect) error {
-	o := &s.server.options
+	o := &s.host.Settings
 	ctx, cancel := context.WithTimeout(context.Background(), o.ConnectTimeout)
 	defer cancel()
 	if err := s.waitFor(cancel); err != nil {
@@ -40,11 +41,11 @@ func (s *session) establish(connect *frames.Connect) error {
 	}
 	s.requestTokens, s.certificate = nil, nil
 
-	s.upstreamID = s.server.clientID.expand(s.identity.Username, s.clientID)
+	s.upstreamID = s.host.clientID.expand(s.whose.username(), s.clientID)
 	if len(s.upstreamID) > frames.MaxStringBytes {
 		return s.refuse(&refusedClientID, "")
 	}
-	if !s.server.admit(s) {
+	if !s.host.Admit(s, s.whose.username(), s.upstreamID) {
 		return s.refuse(&refusedConnections, "")
 	}
 
@@ -52,8 +53,8 @@ func (s *session) establish(connect *frames.Connect) error {
 	opening := o.Policy.Begin(s.principal(), s.policyChanged)
 	asleep := s.startWakeUp(ctx, connect)
 	defer func() { cancel(); _, _ = asleep() }() // it ends before the session
-	dialing := s.server.brokers.startDial(ctx, s.upstreamID, s.remote, s.ws.LocalAddr())
-	defer dialing.abandon()
+	dialing := s.host.Brokers.StartDial(ctx, s.upstreamID, s.remote, s.ws.LocalAddr())
+	defer dialing.Abandon()
 	if r, topic := s.authorize(ctx, opening, connect); r != nil {
 		return s.refuse(r, topic)
 	}
@@ -63,7 +64,7 @@ func (s *session) establish(connect *frames.Connect) error {
 			reason: policy.ReasonUnavailable, end: EndCannotDecide, err: err}, "")
 	}
 	packet := s.upstreamConnect(connect)
-	conn, connack, err := dialing.connect(ctx, packet, s.version, s.upstreamMaximum())
+	conn, connack, err := dialing.Connect(ctx, packet, s.version, s.maximumFromBroker())
 	if err != nil {
 		return s.refuse(&refusal{v3: frames.V3ServerUnavailable, v5: frames.ServerUnavailable,
 			reason: "broker_unavailable", end: EndBrokerUnavailable, err: err}, "")
@@ -92,15 +93,15 @@ func (s *session) startWakeUp(ctx context.Context, connect *frames.Connect) func
 
 // readConnect reads the first packet, which must be CONNECT [MQTT-3.1.0-1].
 func (s *session) readConnect() (*frames.Connect, error) {
-	_ = s.clientSocket.SetReadDeadline(time.Now().Add(s.server.options.ConnectTimeout))
+	_ = s.clientSocket.SetReadDeadline(time.Now().Add(s.host.ConnectTimeout))
 	if err := s.cause(); err != nil {
 		return nil, err // whose deadline is gone now
 	}
-	limit := min(s.server.options.MaxPacketBytes, maxConnectBytes)
+	limit := min(s.host.MaxPacketBytes, maxConnectBytes)
 	for {
 		p, ok, err := s.up.inbox.Next(frames.V311, limit)
 		if err != nil {
-			s.server.options.Metrics.malformedPacket(dirUp)
+			s.host.Metrics.MalformedPacket(wire.Up)
 			return nil, brokenPacket(err)
 		}
 		if !ok {
@@ -120,7 +121,7 @@ func (s *session) readConnect() (*frames.Connect, error) {
 		if err == nil {
 			return &connect, nil
 		}
-		s.server.options.Metrics.malformedPacket(dirUp)
+		s.host.Metrics.MalformedPacket(wire.Up)
 		var broken *frames.Error
 		if errors.As(err, &broken) && broken.Code == frames.UnsupportedProtocolVersion {
 			// [MQTT-3.1.2-2]. Levels after 5.0 are told in its words, those before in the oldest.
@@ -159,10 +160,10 @@ const maxRemainingLength = 5 + 268435455
 // upstreamConnect encodes the CONNECT that the broker sees: the client's, with the verified
 // identity in place of its token.
 func (s *session) upstreamConnect(connect *frames.Connect) []byte {
-	o := &s.server.options
+	o := &s.host.Settings
 	up := *connect
 	up.ClientID = s.upstreamID
-	up.Username = upstreamUsername(o.UpstreamUsername, s.identity.Username)
+	up.Username = upstreamUsername(o.UpstreamUsername, s.whose.username())
 	up.HasUsername = up.Username != ""
 	up.Password = []byte(o.UpstreamPassword)
 	up.HasPassword = o.UpstreamPassword != "" && (up.HasUsername || s.version == frames.V5) // [MQTT-3.1.2-22] of 3.1.1
@@ -170,7 +171,7 @@ func (s *session) upstreamConnect(connect *frames.Connect) []byte {
 		return up.Append(nil, s.version)
 	}
 	if o.UserProperty != "" {
-		s.userProperty = frames.Properties(nil).AppendPair(frames.PropUserProperty, []byte(o.UserProperty), []byte(s.identity.Username))
+		s.userProperty = frames.Properties(nil).AppendPair(frames.PropUserProperty, []byte(o.UserProperty), []byte(s.whose.username()))
 	}
 	var properties frames.Properties
 	for p := range connect.Properties.All() {
@@ -188,7 +189,7 @@ func (s *session) upstreamConnect(connect *frames.Connect) []byte {
 		properties = properties.AppendUint(frames.PropTopicAliasMaximum, uint32(s.aliasesDown))
 	}
 	// What the broker would send beyond our limit it must not send at all.
-	up.Properties = properties.AppendUint(frames.PropMaximumPacketSize, uint32(s.upstreamMaximum()))
+	up.Properties = properties.AppendUint(frames.PropMaximumPacketSize, uint32(s.maximumFromBroker()))
 	if connect.Will != nil {
 		w := *connect.Will
 		w.Properties = s.stampProperties(nil, w.Properties)
@@ -197,5 +198,7 @@ func (s *session) upstreamConnect(connect *frames.Connect) []byte {
 	return up.Append(nil, s.version)
 }
 
-// upstreamMaximum is the longest packet that is taken from the broker.
-func (s *session) upstreamMaximum() int { return min(s.clientMaximum, s.server.options.MaxPacketBytes) }
+// maximumFromBroker is the longest packet that is taken from the broker.
+func (s *session) maximumFromBroker() int {
+	return min(s.clientMaximum, s.host.MaxPacketBytes)
+}

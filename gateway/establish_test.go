@@ -4,41 +4,40 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/netip"
 	"net/url"
-	"os"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"topicgate/frames"
+	"topicgate/gateway/internal/play"
+	"topicgate/gateway/upstream"
 )
 
 func TestTheBrokerSeesTheVerifiedIdentityAndNoToken(t *testing.T) {
-	for _, v := range versions {
+	for _, v := range play.Versions {
 		r := newRig(t, nil)
-		connect := connectOf(v, "alice")
+		connect := play.ConnectOf(v, "alice")
 		connect.KeepAlive = 77
-		c := r.dial(v)
-		c.send(connect.Append(nil, v))
-		c.accept()
-		up, err := frames.ParseConnect(c.fromGateway(frames.TypeConnect))
+		c := r.Dial(v)
+		c.Send(connect.Append(nil, v))
+		c.Accept()
+		up, err := frames.ParseConnect(c.FromGateway(frames.TypeConnect))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if up.Version != v || up.ClientID != "alice:c1" || up.Username != "alice" || up.HasPassword || up.KeepAlive != 77 || !up.CleanStart {
 			t.Errorf("%s: upstream CONNECT = %+v", v, up)
 		}
-		c.reply(acceptedBy(v))
-		c.expect(frames.TypeConnack)
+		c.Reply(play.AcceptedBy(v))
+		c.Expect(frames.TypeConnack)
 	}
 }
 
 func TestConnectPropertiesGoUpstreamButForThoseOfTheGateway(t *testing.T) {
-	r := newRig(t, func(o *Options) { o.UpstreamPassword = "gate" })
-	connect := connectOf(frames.V5, "")
+	r := newRig(t, func(o *rigOptions) { o.UpstreamPassword = "gate" })
+	connect := play.ConnectOf(frames.V5, "")
 	connect.HasUsername, connect.Username, connect.HasPassword = false, "", false
 	var ps frames.Properties
 	ps = ps.AppendUint(frames.PropSessionExpiryInterval, 300)
@@ -52,10 +51,10 @@ func TestConnectPropertiesGoUpstreamButForThoseOfTheGateway(t *testing.T) {
 	ps = ps.AppendBytes(frames.PropAuthenticationMethod, []byte("OAUTH2-JWT"))
 	ps = ps.AppendBytes(frames.PropAuthenticationData, []byte("alice"))
 	connect.Properties = ps
-	c := r.dial(frames.V5)
-	c.send(connect.Append(nil, frames.V5))
-	c.accept()
-	up, err := frames.ParseConnect(c.fromGateway(frames.TypeConnect))
+	c := r.Dial(frames.V5)
+	c.Send(connect.Append(nil, frames.V5))
+	c.Accept()
+	up, err := frames.ParseConnect(c.FromGateway(frames.TypeConnect))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,8 +79,8 @@ func TestConnectPropertiesGoUpstreamButForThoseOfTheGateway(t *testing.T) {
 	from = from.AppendUint(frames.PropTopicAliasMaximum, 900)
 	from = from.AppendBytes(frames.PropAssignedClientIdentifier, []byte("alice:c1"))
 	from = from.AppendUint(frames.PropServerKeepAlive, 10)
-	c.asBroker(frames.Connack{Properties: from}.Append(nil, frames.V5))
-	connack, err := frames.ParseConnack(c.expect(frames.TypeConnack), frames.V5)
+	c.AsBroker(frames.Connack{Properties: from}.Append(nil, frames.V5))
+	connack, err := frames.ParseConnack(c.Expect(frames.TypeConnack), frames.V5)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,21 +95,14 @@ func TestConnectPropertiesGoUpstreamButForThoseOfTheGateway(t *testing.T) {
 	}
 }
 
-func (c *conversation) asBroker(b []byte) {
-	c.t.Helper()
-	if _, err := c.conn.Write(b); err != nil {
-		c.t.Fatal(err)
-	}
-}
-
 func TestAClientWithoutIdentifierIsToldTheOneThatItGets(t *testing.T) {
-	for _, v := range versions {
-		c := newRig(t, nil).dial(v)
-		connect := connectOf(v, "alice")
+	for _, v := range play.Versions {
+		c := newRig(t, nil).Dial(v)
+		connect := play.ConnectOf(v, "alice")
 		connect.ClientID = ""
-		c.send(connect.Append(nil, v))
-		c.accept()
-		up, err := frames.ParseConnect(c.fromGateway(frames.TypeConnect))
+		c.Send(connect.Append(nil, v))
+		c.Accept()
+		up, err := frames.ParseConnect(c.FromGateway(frames.TypeConnect))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -118,8 +110,8 @@ func TestAClientWithoutIdentifierIsToldTheOneThatItGets(t *testing.T) {
 		if !ok || len(id) != 26 {
 			t.Errorf("%s: upstream Client Identifier = %q", v, up.ClientID)
 		}
-		c.reply(acceptedBy(v))
-		connack, err := frames.ParseConnack(c.expect(frames.TypeConnack), v)
+		c.Reply(play.AcceptedBy(v))
+		connack, err := frames.ParseConnack(c.Expect(frames.TypeConnack), v)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -141,31 +133,31 @@ func TestTheFirstPacketMustBeConnect(t *testing.T) {
 		{"CONNECT with flags", "11 00"},
 		{"a Remaining Length of five bytes", "10 ff ff ff ff 01"},
 	} {
-		c := newRig(t, nil).dial(frames.V311)
-		c.say(tt.packet)
-		c.closes(1002)
+		c := newRig(t, nil).Dial(frames.V311)
+		c.Say(tt.packet)
+		c.Closes(1002)
 	}
-	c := newRig(t, nil).dial(frames.V311)
-	c.say("10 ff ff ff 7f") // 256 MiB of a client that nobody knows
-	c.closes(1009)
-	c = newRig(t, nil).dial(frames.V311)
-	if err := c.ws.WriteMessage(1, []byte("hello")); err != nil {
+	c := newRig(t, nil).Dial(frames.V311)
+	c.Say("10 ff ff ff 7f") // 256 MiB of a client that nobody knows
+	c.Closes(1009)
+	c = newRig(t, nil).Dial(frames.V311)
+	if err := c.WS.WriteMessage(1, []byte("hello")); err != nil {
 		t.Fatal(err)
 	}
-	c.closes(1003)
+	c.Closes(1003)
 }
 
 func TestATextMessageEndsTheSession(t *testing.T) {
-	for _, v := range versions {
-		c := newRig(t, nil).connect(v, "alice")
-		if err := c.ws.WriteMessage(1, unhex(t, "c000")); err != nil {
+	for _, v := range play.Versions {
+		c := newRig(t, nil).Connect(v, "alice")
+		if err := c.WS.WriteMessage(1, play.Unhex(t, "c000")); err != nil {
 			t.Fatal(err)
 		}
 		if v == frames.V5 {
-			c.hears("e0 01 82")
+			c.Hears("e0 01 82")
 		}
-		c.closes(1003)
-		c.brokerEnds()
+		c.Closes(1003)
+		c.BrokerEnds()
 	}
 }
 
@@ -175,17 +167,17 @@ func TestAnUnsupportedProtocolLevelIsToldSo(t *testing.T) {
 		{"the bridge bit", "10 0d 00 04 4d 51 54 54 84 02 00 00 00 01 63", "20 02 00 01"},
 		{"3.1.1 by the name of 3.1", "10 0f 00 06 4d 51 49 73 64 70 04 02 00 00 00 01 63", "20 02 00 01"},
 	} {
-		c := newRig(t, nil).dial(frames.V311)
-		c.say(tt.connect)
-		c.hears(tt.connack)
-		c.closes(1002)
+		c := newRig(t, nil).Dial(frames.V311)
+		c.Say(tt.connect)
+		c.Hears(tt.connack)
+		c.Closes(1002)
 	}
-	c := newRig(t, nil).dial(frames.V5)
-	c.say("10 0e 00 04 4d 51 54 54 06 02 00 00 00 00 01 63")
-	if connack, err := frames.ParseConnack(c.expect(frames.TypeConnack), frames.V5); err != nil || connack.Reason != 0x84 {
+	c := newRig(t, nil).Dial(frames.V5)
+	c.Say("10 0e 00 04 4d 51 54 54 06 02 00 00 00 00 01 63")
+	if connack, err := frames.ParseConnack(c.Expect(frames.TypeConnack), frames.V5); err != nil || connack.Reason != 0x84 {
 		t.Errorf("CONNACK = %+v, %v; want 0x84", connack, err)
 	}
-	c.closes(1002)
+	c.Closes(1002)
 }
 
 func TestAMalformedConnectIsToldSoIn5(t *testing.T) {
@@ -198,30 +190,30 @@ func TestAMalformedConnectIsToldSoIn5(t *testing.T) {
 		{"10 14 00 04 4d 51 54 54 05 02 00 00 06 21 00 01 21 00 01 00 01 63", 0x82},                    // Receive Maximum twice
 		{"10 14 00 04 4d 51 54 54 05 06 00 00 00 00 01 63 00 00 01 23 00 00", frames.TopicNameInvalid}, // Will Topic "#"
 	} {
-		c := newRig(t, nil).dial(frames.V5)
-		c.say(tt.connect)
-		connack, err := frames.ParseConnack(c.expect(frames.TypeConnack), frames.V5)
+		c := newRig(t, nil).Dial(frames.V5)
+		c.Say(tt.connect)
+		connack, err := frames.ParseConnack(c.Expect(frames.TypeConnack), frames.V5)
 		if err != nil || connack.Reason != tt.reason {
 			t.Errorf("CONNACK after %s = %+v, %v; want %v", tt.connect, connack, err, tt.reason)
 		}
-		c.closes(1002)
+		c.Closes(1002)
 	}
-	c := newRig(t, nil).dial(frames.V311)
-	c.say("10 0d 00 04 4d 51 54 54 04 03 00 00 00 01 63")
-	c.closes(1002)
+	c := newRig(t, nil).Dial(frames.V311)
+	c.Say("10 0d 00 04 4d 51 54 54 04 03 00 00 00 01 63")
+	c.Closes(1002)
 }
 
 func TestConnectTimesOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		for _, said := range []string{"", "10", "10 0d 00 04 4d"} {
-			c := r.dial(frames.V311).patient()
+			c := r.Dial(frames.V311).Patient()
 			begin := time.Now()
 			if said != "" {
 				time.Sleep(time.Second)
-				c.say(said)
+				c.Say(said)
 			}
-			c.closes(1008)
+			c.Closes(1008)
 			if d := time.Since(begin); d != 10*time.Second {
 				t.Errorf("closed after %v; want 10s", d)
 			}
@@ -230,16 +222,16 @@ func TestConnectTimesOut(t *testing.T) {
 }
 
 func TestASilentBrokerIsUnavailable(t *testing.T) {
-	eachVersion(t, func(t *testing.T, v frames.Version) {
+	play.EachVersion(t, func(t *testing.T, v frames.Version) {
 		r := newRig(t, nil)
-		c := r.dial(v)
+		c := r.Dial(v)
 		begin := time.Now()
-		connect := connectOf(v, "alice")
-		c.send(connect.Append(nil, v))
-		c.accept()
-		c.patient()
-		c.fromGateway(frames.TypeConnect)
-		p := c.expect(frames.TypeConnack)
+		connect := play.ConnectOf(v, "alice")
+		c.Send(connect.Append(nil, v))
+		c.Accept()
+		c.Patient()
+		c.FromGateway(frames.TypeConnect)
+		p := c.Expect(frames.TypeConnack)
 		want := frames.V3ServerUnavailable
 		if v == frames.V5 {
 			want = frames.ServerUnavailable
@@ -247,7 +239,7 @@ func TestASilentBrokerIsUnavailable(t *testing.T) {
 		if connack, err := frames.ParseConnack(p, v); err != nil || connack.Reason != want {
 			t.Errorf("CONNACK = %+v, %v; want %v", connack, err, want)
 		}
-		c.closes(1013)
+		c.Closes(1013)
 		if d := time.Since(begin); d != 10*time.Second {
 			t.Errorf("answered after %v; want 10s", d)
 		}
@@ -259,7 +251,7 @@ func TestTheNextBrokerIsTried(t *testing.T) {
 		var dialed []string
 		fail := map[string]bool{}
 		var r *rig
-		r = newRig(t, func(o *Options) {
+		r = newRig(t, func(o *rigOptions) {
 			o.Upstreams = nil
 			for _, host := range []string{"a", "b", "c"} {
 				o.Upstreams = append(o.Upstreams, &url.URL{Scheme: "tcp", Host: host})
@@ -270,14 +262,14 @@ func TestTheNextBrokerIsTried(t *testing.T) {
 					return nil, errors.New("unreachable")
 				}
 				ours, theirs := net.Pipe()
-				r.brokers <- theirs
+				r.Brokers <- theirs
 				return ours, nil
 			}
 		})
 		connect := func() []string {
 			dialed = nil
-			c := r.connect(frames.V311, "alice")
-			_ = c.ws.Close()
+			c := r.Connect(frames.V311, "alice")
+			_ = c.WS.Close()
 			synctest.Wait()
 			return dialed
 		}
@@ -294,32 +286,9 @@ func TestTheNextBrokerIsTried(t *testing.T) {
 			t.Errorf("dialed %v; want %v at once: the other rests", rested, second[1:])
 		}
 		fail[first[0]] = false
-		time.Sleep(brokerRest + time.Millisecond)
+		time.Sleep(upstream.Rest + time.Millisecond)
 		if back := connect(); len(back) != 1 || back[0] != first[0] {
 			t.Errorf("dialed %v; want %v again", back, first)
-		}
-	})
-}
-
-func TestABrokerThatHangsUpOnOneClientDoesNotRest(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, func(o *Options) {
-			o.Upstreams = []*url.URL{{Scheme: "tcp", Host: "a"}, {Scheme: "tcp", Host: "b"}}
-		})
-		c := r.dial(frames.V311)
-		connect := connectOf(frames.V311, "alice")
-		c.send(connect.Append(nil, frames.V311))
-		for range 2 {
-			c.accept()
-			c.fromGateway(frames.TypeConnect)
-			_ = c.conn.Close()
-		}
-		c.hears("20 02 00 03")
-		c.closes(1013)
-		for _, b := range r.server.brokers.all {
-			if b.downUntil.Load() != 0 {
-				t.Errorf("broker %s rests; want it to be there for the others", b.address)
-			}
 		}
 	})
 }
@@ -334,73 +303,38 @@ func TestWhatTheBrokerAnswersToConnectIsPassedOn(t *testing.T) {
 		{frames.V5, "20 03 00 86 00", "20 08 00 86 05 27 00 20 00 00"},
 		{frames.V5, "20 02 00 01", "20 08 00 84 05 27 00 20 00 00"}, // a broker that knows no 5.0
 	} {
-		c := newRig(t, nil).dial(tt.v)
-		connect := connectOf(tt.v, "alice")
-		c.send(connect.Append(nil, tt.v))
-		c.accept()
-		c.fromGateway(frames.TypeConnect)
-		c.reply(tt.connack)
-		c.hears(tt.reason)
-		c.closes(1000)
+		c := newRig(t, nil).Dial(tt.v)
+		connect := play.ConnectOf(tt.v, "alice")
+		c.Send(connect.Append(nil, tt.v))
+		c.Accept()
+		c.FromGateway(frames.TypeConnect)
+		c.Reply(tt.connack)
+		c.Hears(tt.reason)
+		c.Closes(1000)
 	}
 }
 
 func TestABrokerThatSpeaksOutOfTurnIsUnavailable(t *testing.T) {
 	for _, said := range []string{"30 03 00 01 61", "d0 00", "20 02 00 06", "20 03 00 00 00", "20 02 02 00", "20 02 01 05", "20 ff ff ff ff 01"} {
-		c := newRig(t, nil).dial(frames.V311)
-		connect := connectOf(frames.V311, "alice")
-		c.send(connect.Append(nil, frames.V311))
-		c.accept()
-		c.fromGateway(frames.TypeConnect)
-		c.reply(said)
-		c.hears("20 02 00 03")
-		c.closes(1013)
+		c := newRig(t, nil).Dial(frames.V311)
+		connect := play.ConnectOf(frames.V311, "alice")
+		c.Send(connect.Append(nil, frames.V311))
+		c.Accept()
+		c.FromGateway(frames.TypeConnect)
+		c.Reply(said)
+		c.Hears("20 02 00 03")
+		c.Closes(1013)
 	}
 }
 
 func TestWhatFollowsConnackIsNotLost(t *testing.T) {
-	c := newRig(t, nil).dial(frames.V311)
-	connect := connectOf(frames.V311, "alice")
-	c.send(connect.Append(nil, frames.V311))
-	c.accept()
-	c.fromGateway(frames.TypeConnect)
-	queued := publishHex(frames.V311, "chat/status/bob", 1, 1, "queued")
-	c.reply("20 02 00 00" + queued + "30")
-	c.hears("20 02 00 00")
-	c.hears(queued)
-}
-
-func TestAUnixSocketWithoutRoomIsTriedUntilItHasSome(t *testing.T) {
-	full := &net.OpError{Op: "dial", Net: "unix", Err: os.NewSyscallError("connect", syscall.EAGAIN)}
-	for _, c := range []struct {
-		name    string
-		refused int // tries
-		want    error
-	}{{"has room", 0, nil}, {"has some soon", 9, nil}, {"never has any", 1 << 20, syscall.EAGAIN}} {
-		synctest.Test(t, func(t *testing.T) {
-			ours, theirs := net.Pipe()
-			defer theirs.Close()
-			tries := 0
-			upstream := &url.URL{Scheme: "unix", Path: "/run/broker.sock"}
-			b := newBrokers(Options{Upstreams: []*url.URL{upstream}, Dial: func(_ context.Context, network, address string) (net.Conn, error) {
-				if network != "unix" || address != upstream.Path {
-					t.Errorf("%s: dials %s %s", c.name, network, address)
-				}
-				if tries++; tries <= c.refused {
-					return nil, full
-				}
-				return ours, nil
-			}})
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-			defer cancel()
-			d := b.startDial(ctx, "alice:c", netip.AddrPort{}, nil)
-			if !errors.Is(d.first.err, c.want) {
-				t.Errorf("%s: %v; want %v", c.name, d.first.err, c.want)
-			}
-			if c.want == nil && tries != c.refused+1 || tries > 300 {
-				t.Errorf("%s: %d tries", c.name, tries)
-			}
-			d.abandon()
-		})
-	}
+	c := newRig(t, nil).Dial(frames.V311)
+	connect := play.ConnectOf(frames.V311, "alice")
+	c.Send(connect.Append(nil, frames.V311))
+	c.Accept()
+	c.FromGateway(frames.TypeConnect)
+	queued := play.PublishHex(frames.V311, "chat/status/bob", 1, 1, "queued")
+	c.Reply("20 02 00 00" + queued + "30")
+	c.Hears("20 02 00 00")
+	c.Hears(queued)
 }

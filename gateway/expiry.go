@@ -47,68 +47,62 @@ func (w wallClock) watch(closed <-chan struct{}, stepped func()) {
 // resetExpiries sets the timers of all sessions anew, by the wall clock.
 func (s *Server) resetExpiries() {
 	s.log.Info("the clock was stepped, or the machine slept: ends of tokens are looked at anew")
-	s.mu.Lock()
-	live := make([]*session, 0, len(s.sessions))
-	for session := range s.sessions {
-		live = append(live, session)
-	}
-	s.mu.Unlock()
-	for _, session := range live {
+	for _, session := range s.live() {
 		session.resetExpiry()
 	}
 }
 
 // armExpiry ends the session when its token does, at the end that its identity has, and tells the client a minute before.
 func (s *session) armExpiry(at time.Time) {
-	s.identityMu.Lock()
-	defer s.identityMu.Unlock()
+	s.whose.mu.Lock()
+	defer s.whose.mu.Unlock()
 	s.startExpiry(at)
 }
 
 // resetExpiry arms anew what is armed.
 func (s *session) resetExpiry() {
-	s.identityMu.Lock()
-	defer s.identityMu.Unlock()
-	if s.expiry != nil {
-		s.startExpiry(s.identity.Expiry)
+	s.whose.mu.Lock()
+	defer s.whose.mu.Unlock()
+	if s.whose.expiry != nil {
+		s.startExpiry(s.whose.identity.Expiry)
 	}
 }
 
 func (s *session) disarmExpiry() {
-	s.identityMu.Lock()
-	defer s.identityMu.Unlock()
+	s.whose.mu.Lock()
+	defer s.whose.mu.Unlock()
 	s.startExpiry(time.Time{})
 }
 
-// startExpiry replaces the timer by one for the notice or, if it is too late for that, for the end. s.identityMu is held.
+// startExpiry replaces the timer by one for the notice or, if it is too late for that, for the end. s.whose.mu is held.
 func (s *session) startExpiry(at time.Time) {
-	if s.expiry != nil {
-		s.expiry.Stop()
-		s.expiry = nil
+	if s.whose.expiry != nil {
+		s.whose.expiry.Stop()
+		s.whose.expiry = nil
 	}
 	if at.IsZero() {
 		return
 	}
-	left := s.server.wall.until(at)
+	left := s.host.wall.until(at)
 	notice := left > expiryNotice
 	if notice {
 		left -= expiryNotice
 	}
-	s.expiry = time.AfterFunc(left, func() { s.expiryDue(at, notice) })
+	s.whose.expiry = time.AfterFunc(left, func() { s.expiryDue(at, notice) })
 }
 
 // expiryDue is called by the timer, perhaps too early, if the wall clock was set back.
 func (s *session) expiryDue(at time.Time, notice bool) {
-	s.identityMu.Lock()
-	if s.expiry == nil || !s.identity.Expiry.Equal(at) { // ended, or on with a fresh token
-		s.identityMu.Unlock()
+	s.whose.mu.Lock()
+	if s.whose.expiry == nil || !s.whose.identity.Expiry.Equal(at) { // ended, or on with a fresh token
+		s.whose.mu.Unlock()
 		return
 	}
-	left := s.server.wall.until(at)
+	left := s.host.wall.until(at)
 	if left > 0 {
 		s.startExpiry(at)
 	}
-	s.identityMu.Unlock()
+	s.whose.mu.Unlock()
 	switch {
 	case left <= 0:
 		s.finish(ended(EndTokenExpired, nil))

@@ -44,7 +44,7 @@ func TestStepsOfTheWallClockAreNoticed(t *testing.T) {
 }
 
 func TestATokenEndsWhenTheWallClockSaysSo(t *testing.T) {
-	for _, v := range versions {
+	for _, v := range []frames.Version{frames.V31, frames.V311, frames.V5} {
 		for _, tt := range []struct {
 			what        string
 			lifetime    string
@@ -61,14 +61,14 @@ func TestATokenEndsWhenTheWallClockSaysSo(t *testing.T) {
 		} {
 			synctest.Test(t, func(t *testing.T) {
 				clock := &steppedClock{}
-				r := newRig(t, func(o *Options) { o.Now = clock.now })
+				r := newRig(t, func(o *rigOptions) { o.Now = clock.now })
 				start := time.Now()
-				c := r.connect(v, tt.lifetime).patient()
+				c := r.Connect(v, tt.lifetime).Patient()
 				time.AfterFunc(tt.at, func() { clock.step(tt.step) })
 				if v == frames.V5 {
-					c.hears("e0 01 87")
+					c.Hears("e0 01 87")
 				}
-				c.closes(4401)
+				c.Closes(4401)
 				if after := time.Since(start); after < tt.from || after > tt.until {
 					t.Errorf("%v, %s: the session ends after %v; want %v to %v", v, tt.what, after, tt.from, tt.until)
 				}

@@ -65,7 +65,7 @@ func (s *session) gained(sub *subscription, n narrowed, g *gains) (filters []str
 	case sub.RetainHandling == retainNever || sub.group != "" || len(n.covers) == 0:
 		return nil // unwanted; there are none [MQTT-4.8.2]; there is nothing
 	case sub.access != nil:
-		filters, complete := g.from(sub.access).Within(sub.rest, s.server.options.NarrowMax)
+		filters, complete := g.from(sub.access).Within(sub.rest, s.host.NarrowMax)
 		tooLong := func(filter string) bool { return len(filter) > s.longestFilter() }
 		if !complete || slices.ContainsFunc(filters, tooLong) {
 			return []string{sub.rest}

@@ -1,74 +1,66 @@
 package gateway
 
 import (
-	"context"
-	"fmt"
 	"io"
-	"net"
-	"net/url"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"topicgate/frames"
+	"topicgate/gateway/internal/play"
+	"topicgate/gateway/wire"
 )
 
 // occupy takes all turns of handshakes, until the function that it returns is called.
-func (r *rig) occupy() (leave func()) {
-	free := r.server.handshakes.turns
-	for range cap(free) {
-		free <- struct{}{}
+func (r *gate) occupy() (leave func()) {
+	if err := r.server.handshakeTurns.Acquire(r.T.Context(), wire.HandshakeTurns()); err != nil {
+		r.T.Fatal(err)
 	}
-	return func() {
-		for range cap(free) {
-			<-free
-		}
-	}
+	return func() { r.server.handshakeTurns.Release(wire.HandshakeTurns()) }
 }
 
 func TestHandshakesWaitForTheirTurnAndSessionsDoNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, nil)
-		live := r.connect(frames.V311, "alice")
+		r := newGate(t, nil)
+		live := r.Connect(frames.V311, "alice")
 		leave := r.occupy()
-		later := make(chan *conversation)
-		go func() { later <- r.dial(frames.V311) }()
+		later := make(chan *play.Conversation)
+		go func() { later <- r.Dial(frames.V311) }()
 		synctest.Wait()
 		select {
 		case <-later:
 			t.Fatal("upgraded without a turn")
 		default:
 		}
-		live.say(publishHex(frames.V311, "chat/status/alice", 0, 0, "here"))
-		live.passes(publishHex(frames.V311, "chat/status/alice", 0, 0, "here"))
+		live.Say(play.PublishHex(frames.V311, "chat/status/alice", 0, 0, "here"))
+		live.Passes(play.PublishHex(frames.V311, "chat/status/alice", 0, 0, "here"))
 		leave()
 		c := <-later
 		leave = r.occupy()
-		connect := connectOf(frames.V311, "bob")
-		c.send(connect.Append(nil, frames.V311))
+		connect := play.ConnectOf(frames.V311, "bob")
+		c.Send(connect.Append(nil, frames.V311))
 		synctest.Wait()
 		select {
-		case <-r.brokers:
+		case <-r.Brokers:
 			t.Fatal("CONNECT was read without a turn")
 		default:
 		}
 		leave()
-		c.accept()
-		c.fromGateway(frames.TypeConnect)
-		c.reply("20 02 00 00")
-		c.hears("20 02 00 00")
-		if held := len(r.server.handshakes.turns); held != 0 {
-			t.Errorf("%d turns are held when nobody connects; want 0", held)
+		c.Accept()
+		c.FromGateway(frames.TypeConnect)
+		c.Reply("20 02 00 00")
+		c.Hears("20 02 00 00")
+		if !r.server.handshakeTurns.TryAcquire(wire.HandshakeTurns()) {
+			t.Error("a turn is held when nobody connects")
 		}
 	})
 }
 
 func TestTheWaitForATurnHasAnEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, nil)
+		r := newGate(t, nil)
 		defer r.occupy()()
-		conn, err := r.listen.dial()
+		conn, err := r.Listen.Dial()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -85,10 +77,10 @@ func TestTheWaitForATurnHasAnEnd(t *testing.T) {
 // However many clients are slow, they hold no turn that others need.
 func TestSlowClientsHoldUpNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, nil)
-		for range cap(r.server.handshakes.turns) + 1 {
+		r := newGate(t, nil)
+		for range wire.HandshakeTurns() + 1 {
 			for _, said := range []string{"", "GET /mqtt HTTP/1.1\r\nHost:", "GET /nothing-here HTTP/1.1\r\nHost: gateway.test\r\n\r\n"} {
-				conn, err := r.listen.dial() // nobody reads the answer of the last
+				conn, err := r.Listen.Dial() // nobody reads the answer of the last
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -97,82 +89,10 @@ func TestSlowClientsHoldUpNobodyElse(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			r.dial(frames.V311)
-			r.dial(frames.V311).say("10 0d 00 04 4d")
+			r.Dial(frames.V311)
+			r.Dial(frames.V311).Say("10 0d 00 04 4d")
 		}
 		synctest.Wait()
-		r.connect(frames.V311, "alice")
-	})
-}
-
-// silentBrokers are brokers that take connections and say nothing.
-type silentBrokers struct {
-	mu    sync.Mutex
-	conns map[string][]net.Conn
-}
-
-// dialed is the connections to one of them.
-func (b *silentBrokers) dialed(address string) []net.Conn {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.conns[address]
-}
-
-func (b *silentBrokers) dial(_ context.Context, _, address string) (net.Conn, error) {
-	ours, theirs := net.Pipe()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.conns[address] = append(b.conns[address], theirs)
-	go func() { _, _ = io.Copy(io.Discard, theirs) }()
-	return ours, nil
-}
-
-// ask has n clients send CONNECT, each of whom prefers the broker at address.
-func (r *rig) ask(address string, n int) (clients []*conversation) {
-	for i := 0; len(clients) < n; i++ {
-		connect := connectOf(frames.V311, "alice")
-		connect.ClientID = fmt.Sprint(address, i)
-		if r.server.brokers.order("alice:" + connect.ClientID)[0].address == address {
-			c := r.dial(frames.V311).patient()
-			c.send(connect.Append(nil, frames.V311))
-			clients = append(clients, c)
-			synctest.Wait() // they come in order
-		}
-	}
-	return clients
-}
-
-func TestClientsWaitForTheirTurnAtABroker(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		brokers := &silentBrokers{conns: map[string][]net.Conn{}}
-		r := newRig(t, func(o *Options) {
-			o.Upstreams = []*url.URL{{Scheme: "tcp", Host: "a"}, {Scheme: "tcp", Host: "b"}}
-			o.Dial = brokers.dial
-		})
-		clients := r.ask("a:1883", brokerTurns+2)
-		if a, b := len(brokers.dialed("a:1883")), len(brokers.dialed("b:1883")); a != brokerTurns || b != 0 {
-			t.Fatalf("%d and %d connections; want %d and none", a, b, brokerTurns)
-		}
-		r.ask("b:1883", 1)
-		if b := len(brokers.dialed("b:1883")); b != 1 {
-			t.Errorf("%d connections to the other broker; want 1", b)
-		}
-		if _, err := brokers.dialed("a:1883")[0].Write(unhex(t, acceptedBy(frames.V311))); err != nil {
-			t.Fatal(err)
-		}
-		clients[0].hears("20 02 00 00")
-		synctest.Wait()
-		if a := len(brokers.dialed("a:1883")); a != brokerTurns+1 {
-			t.Errorf("%d connections after the first was accepted; want %d", a, brokerTurns+1)
-		}
-		// The last waits for half of its time, and is then tried elsewhere.
-		begin := time.Now()
-		for len(brokers.dialed("b:1883")) == 1 {
-			time.Sleep(time.Second)
-			synctest.Wait()
-		}
-		if d := time.Since(begin); d != 5*time.Second {
-			t.Errorf("went to the other broker after %v; want 5s", d)
-		}
+		r.Connect(frames.V311, "alice")
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"topicgate/frames"
+	"topicgate/gateway/wire"
 )
 
 // An idle session is made of these. A size beyond a size class of the allocator costs as much as the next one.
@@ -17,7 +18,7 @@ func TestWhatASessionIsMadeOfStaysSmall(t *testing.T) {
 		got, most uintptr
 	}{
 		{"session", unsafe.Sizeof(session{}), 1536},
-		{"socket", unsafe.Sizeof(socket{}), 288},
+		{"socket", unsafe.Sizeof(wire.Socket{}), 288},
 		{"subscription", unsafe.Sizeof(subscription{}), 144},
 		{"heldFilter", unsafe.Sizeof(heldFilter{}), 144},
 		{"parked", unsafe.Sizeof(parked{}), 16},
@@ -39,14 +40,14 @@ func BenchmarkIdle(b *testing.B) {
 		before := inUse()
 		conversations := make([]net.Conn, 0, 2*sessions)
 		for n := range sessions {
-			c := r.joinTCP("ws://"+address+"/mqtt", broker, fmt.Sprintf("user-%d", n))
+			c := r.JoinTCP("ws://"+address+"/mqtt", broker, fmt.Sprintf("user-%d", n))
 			subscribe := frames.Subscribe{PacketID: 1, Filters: []frames.Subscription{{TopicFilter: "chat/status/+"}}}
-			c.send(subscribe.Append(nil, frames.V311))
-			c.fromGateway(frames.TypeSubscribe)
-			c.reply("90 03 00 01 00")
-			c.expect(frames.TypeSuback)
-			c.client, c.broker = nil, nil // with what they buffer
-			conversations = append(conversations, c.ws.NetConn(), c.conn)
+			c.Send(subscribe.Append(nil, frames.V311))
+			c.FromGateway(frames.TypeSubscribe)
+			c.Reply("90 03 00 01 00")
+			c.Expect(frames.TypeSuback)
+			c.Client, c.Broker = nil, nil // with what they buffer
+			conversations = append(conversations, c.WS.NetConn(), c.Conn)
 		}
 		b.StartTimer()
 		r.parkAll(sessions)
@@ -62,14 +63,14 @@ func BenchmarkIdle(b *testing.B) {
 
 // parkAll asks until n sessions are parked.
 func (r *rig) parkAll(n int) {
-	r.t.Helper()
-	r.until("all sessions are parked", func() bool {
+	r.T.Helper()
+	r.Until("all sessions are parked", func() bool {
 		r.server.askIdle()
 		r.server.mu.Lock()
 		defer r.server.mu.Unlock()
 		parked := 0
 		for s := range r.server.sessions {
-			if s.begun.Load() && s.clientSocket.parked.Load() && s.broker.socket.parked.Load() {
+			if s.begun.Load() && s.clientSocket.Parked() && s.broker.Socket.Parked() {
 				parked++
 			}
 		}

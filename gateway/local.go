@@ -86,7 +86,7 @@ func (s *session) tell(topic string, v any) error {
 	if len(packet) > s.clientMaximum {
 		return nil // [MQTT-3.1.2-25]
 	}
-	if err := s.client.addBytes(packet); err != nil {
+	if err := s.client.Add(packet); err != nil {
 		return s.clientWriteError(err)
 	}
 	return nil
@@ -127,7 +127,7 @@ func (s *session) tellExpiring(at time.Time) {
 	_ = s.tell(topicExpiring, struct {
 		Expires string `json:"expires"`
 	}{at.UTC().Format(time.RFC3339)})
-	_ = s.client.flush() // a failure shows itself to the pumps
+	_ = s.client.Flush() // a failure shows itself to the pumps
 }
 
 // publishLocal handles a PUBLISH to the gateway's own topics.
@@ -141,7 +141,7 @@ func (s *session) publishLocal(publish *frames.Publish, topicName []byte) error 
 		reason = freshTokenReason(err)
 		s.log(slog.LevelInfo, "fresh token refused", "err", err.Error())
 	}
-	s.server.options.Metrics.rejected("publish", reason)
+	s.host.Metrics.Rejected("publish", reason)
 	s.audit(audit.Event{Action: audit.Publish, Decision: audit.Refused, Topic: string(topicName), QoS: uint8(publish.QoS),
 		Retain: publish.Retain, Bytes: len(publish.Payload), Reason: reason})
 	if err := s.tellRejected("publish", topicName, publish.QoS, reason); err != nil {
@@ -164,9 +164,9 @@ func (s *session) acceptPublish(publish *frames.Publish) error {
 
 // freshToken lets the session go on with a new token.
 func (s *session) freshToken(token string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), s.server.options.ConnectTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), s.host.ConnectTimeout)
 	defer cancel()
-	fresh, err := s.server.options.Verifier.Verify(ctx, token)
+	fresh, err := s.host.Verifier.Verify(ctx, token)
 	if err != nil {
 		return err
 	}
@@ -197,7 +197,7 @@ func (s *session) authUp(p frames.Packet) error {
 	token, _ := packet.Properties.Bytes(frames.PropAuthenticationData)
 	if err := s.freshToken(string(token)); err != nil {
 		reason := freshTokenReason(err)
-		s.server.options.Metrics.rejected("connect", reason)
+		s.host.Metrics.Rejected("connect", reason)
 		s.audit(audit.Event{Action: audit.Connect, Decision: audit.Refused, Reason: reason})
 		if reason == "issuer_unavailable" {
 			return &endError{reason: EndCannotDecide, code: frames.ServerBusy, err: err}
@@ -207,7 +207,7 @@ func (s *session) authUp(p frames.Packet) error {
 	answer := frames.Auth{Reason: frames.Success}
 	answer.Properties = answer.Properties.AppendBytes(frames.PropAuthenticationMethod, []byte(oauth2JWT))
 	if packet := answer.Append(nil, s.version); len(packet) <= s.clientMaximum { // [MQTT-3.1.2-24]
-		if err := s.client.addBytes(packet); err != nil {
+		if err := s.client.Add(packet); err != nil {
 			return s.clientWriteError(err)
 		}
 	}

@@ -2,15 +2,18 @@ package gateway
 
 import (
 	"bufio"
-	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"topicgate/gateway/edge"
+	"topicgate/gateway/internal/play"
 )
 
 func upgradeRequest(headers ...string) *http.Request {
@@ -24,45 +27,31 @@ func upgradeRequest(headers ...string) *http.Request {
 	return r
 }
 
-func TestTheSameHostIsAnotherOriginWithoutTLS(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		own := newRig(t, nil)
-		named := newRig(t, func(o *Options) { o.AllowedOrigins = []string{"http://mqtt.example.com"} })
-		for _, c := range []struct {
-			rig     *rig
-			tls     bool
-			origin  string
-			allowed bool
-		}{
-			{own, true, "https://mqtt.example.com", true},
-			{own, true, "HTTPS://MQTT.example.com", true},
-			{own, true, "http://mqtt.example.com", false},
-			{own, true, "ws://mqtt.example.com", false},
-			{own, true, "https://other.example.com", false},
-			{own, false, "http://mqtt.example.com", true},
-			{own, false, "https://mqtt.example.com", true}, // TLS may end before the gateway
-			{own, false, "null", false},
-			{named, true, "http://mqtt.example.com", true}, // the operator says so
-			{named, true, "https://mqtt.example.com", false},
-		} {
-			r := upgradeRequest("Origin", c.origin)
-			if c.tls {
-				r.TLS = &tls.ConnectionState{}
-			}
-			if got := c.rig.server.originAllowed(r); got != c.allowed {
-				t.Errorf("originAllowed(%s, TLS %v) = %v; want %v", c.origin, c.tls, got, c.allowed)
-			}
-		}
-	})
+// newServer is a whole gateway on a stage; change may alter its options.
+func newServer(t *testing.T, change func(*Options)) (*play.Stage, *Server) {
+	t.Helper()
+	stage := play.NewStage(t)
+	o := Options{Paths: []string{"/mqtt"}, Upstreams: []*url.URL{{Scheme: "tcp", Host: "broker.test:1883"}}, Dial: stage.DialBroker,
+		Settings: Settings{TokenSources: []edge.TokenSource{{Kind: edge.TokenPassword}}, Verifier: play.Names{Begin: time.Now()},
+			Policy: stage.Policy, Audit: stage.Audit, Metrics: NewMetrics()}}
+	if change != nil {
+		change(&o)
+	}
+	server, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stage.Run(server.Serve, server.Close)
+	return stage, server
 }
 
 func TestRefusedOriginsAreToldBoundedAndOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		log := &syncBuffer{}
-		rig := newRig(t, func(o *Options) { o.Logger = slog.New(slog.NewJSONHandler(log, nil)) })
+		log := &play.Buffer{}
+		_, server := newServer(t, func(o *Options) { o.Logger = slog.New(slog.NewJSONHandler(log, nil)) })
 		ask := func(origin string) {
 			w := httptest.NewRecorder()
-			rig.server.Handler().ServeHTTP(w, upgradeRequest("Origin", origin, "Sec-WebSocket-Protocol", "mqtt"))
+			server.Handler().ServeHTTP(w, upgradeRequest("Origin", origin, "Sec-WebSocket-Protocol", "mqtt"))
 			if w.Code != http.StatusForbidden {
 				t.Errorf("a request of origin %.40q is answered %d; want 403", origin, w.Code)
 			}
@@ -107,7 +96,7 @@ func TestRefusedOriginsAreToldBoundedAndOnceAMinute(t *testing.T) {
 
 func TestSubprotocolsInSeveralLinesAreOneList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rig := newRig(t, nil)
+		stage, _ := newServer(t, nil)
 		for _, c := range []struct {
 			lines []string
 			want  string // empty: no upgrade
@@ -117,7 +106,7 @@ func TestSubprotocolsInSeveralLinesAreOneList(t *testing.T) {
 			{[]string{"", "mqttv3.1"}, "mqttv3.1"},
 			{[]string{"soap", "xmpp"}, ""},
 		} {
-			conn, err := rig.listen.dial()
+			conn, err := stage.Listen.Dial()
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
+	"net/http/httptest"
 	"net/url"
 	"runtime"
 	"sync"
@@ -14,19 +15,21 @@ import (
 	"github.com/gorilla/websocket"
 
 	"topicgate/frames"
+	"topicgate/gateway/internal/play"
 )
 
 // connectTCP is connect by sockets of the operating system, which can be parked, with TLS over them if secure.
-func connectTCP(t *testing.T, user string, secure bool) *conversation {
+func connectTCP(t *testing.T, user string, secure bool) *play.Conversation {
 	t.Helper()
 	scheme := "ws"
 	var certificates []tls.Certificate
 	if secure {
-		_, certificate := newTestCerts(t).issue("localhost", nil)
-		scheme, certificates = "wss", []tls.Certificate{certificate}
+		withCertificate := httptest.NewTLSServer(nil)
+		withCertificate.Close()
+		scheme, certificates = "wss", withCertificate.TLS.Certificates
 	}
 	r, address, broker := newRigTCP(t, certificates)
-	return r.joinTCP(scheme+"://"+address+"/mqtt", broker, user)
+	return r.JoinTCP(scheme+"://"+address+"/mqtt", broker, user)
 }
 
 // newRigTCP makes a gateway that listens at address and has sockets on both sides, with TLS if there are
@@ -49,7 +52,7 @@ func newRigTCP(t testing.TB, certificates []tls.Certificate) (r *rig, address st
 	if certificates != nil {
 		broker = tls.NewListener(broker, &tls.Config{Certificates: certificates})
 	}
-	r = newRig(t, func(o *Options) {
+	r = newRig(t, func(o *rigOptions) {
 		o.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, network, upstream)
 		}
@@ -66,46 +69,11 @@ func newRigTCP(t testing.TB, certificates []tls.Certificate) (r *rig, address st
 	return r, listener.Addr().String(), broker
 }
 
-// joinTCP opens a session at a URL.
-func (r *rig) joinTCP(at string, broker net.Listener, user string) *conversation {
-	r.t.Helper()
-	dialer := websocket.Dialer{Subprotocols: []string{"mqtt"}, ReadBufferSize: 256, WriteBufferSize: 256, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
-	ws, response, err := dialer.Dial(at, nil)
-	if err != nil {
-		r.t.Fatalf("dial: %v (%v)", err, response)
-	}
-	r.t.Cleanup(func() { _ = ws.Close() })
-	_ = ws.SetReadDeadline(time.Now().Add(patience))
-	c := &conversation{rig: r, ws: ws, v: frames.V311, client: frames.NewReader(&messages{ws: ws}, frames.V311, 0)}
-	connect := frames.Connect{Version: frames.V311, CleanStart: true, ClientID: "c1", HasUsername: true, Username: "u", HasPassword: true, Password: []byte(user)}
-	c.send(connect.Append(nil, frames.V311))
-	if c.conn, err = broker.Accept(); err != nil {
-		r.t.Fatal(err)
-	}
-	r.t.Cleanup(func() { _ = c.conn.Close() })
-	_ = c.conn.SetDeadline(time.Now().Add(patience))
-	c.broker = frames.NewReader(c.conn, frames.V311, 0)
-	c.fromGateway(frames.TypeConnect)
-	c.reply("20 02 00 00")
-	c.expect(frames.TypeConnack)
-	return c
-}
-
 // parkBoth parks the only session.
-func (c *conversation) parkBoth() *session {
-	c.t.Helper()
-	c.parkAll(1)
-	return c.onlySession()
-}
-
-// until waits for a condition.
-func (r *rig) until(what string, is func() bool) {
-	r.t.Helper()
-	for begin := time.Now(); !is(); runtime.Gosched() {
-		if time.Since(begin) > patience {
-			r.t.Fatalf("still not: %s", what)
-		}
-	}
+func (r *rig) parkBoth() *session {
+	r.T.Helper()
+	r.parkAll(1)
+	return r.onlySession()
 }
 
 func TestAParkedSessionGoesOn(t *testing.T) {
@@ -113,53 +81,55 @@ func TestAParkedSessionGoesOn(t *testing.T) {
 	t.Run("TLS", func(t *testing.T) { goesOn(connectTCP(t, "alice", true)) })
 }
 
-func goesOn(c *conversation) {
-	up := publishHex(frames.V311, "chat/status/alice", 0, 0, "here")
-	down := publishHex(frames.V311, "chat/status/bob", 0, 0, "there")
+func goesOn(c *play.Conversation) {
+	r := rigOf(c)
+	up := play.PublishHex(frames.V311, "chat/status/alice", 0, 0, "here")
+	down := play.PublishHex(frames.V311, "chat/status/bob", 0, 0, "there")
 	for range 3 {
-		c.parkBoth()
-		c.say(up)
-		c.passes(up)
-		c.parkBoth()
-		c.reply(down)
-		c.hears(down)
+		r.parkBoth()
+		c.Say(up)
+		c.Passes(up)
+		r.parkBoth()
+		c.Reply(down)
+		c.Hears(down)
 	}
 	// A packet of which the first half has come before the silence.
-	packet := unhex(c.t, up)
-	c.send(packet[:5])
-	c.parkBoth()
-	c.send(packet[5:])
-	c.passes(up)
-	half := unhex(c.t, down)
-	if _, err := c.conn.Write(half[:5]); err != nil {
-		c.t.Fatal(err)
+	packet := play.Unhex(c.T, up)
+	c.Send(packet[:5])
+	r.parkBoth()
+	c.Send(packet[5:])
+	c.Passes(up)
+	half := play.Unhex(c.T, down)
+	if _, err := c.Conn.Write(half[:5]); err != nil {
+		c.T.Fatal(err)
 	}
-	c.parkBoth()
-	if _, err := c.conn.Write(half[5:]); err != nil {
-		c.t.Fatal(err)
+	r.parkBoth()
+	if _, err := c.Conn.Write(half[5:]); err != nil {
+		c.T.Fatal(err)
 	}
-	c.hears(down)
+	c.Hears(down)
 }
 
 func TestAPumpInTheMiddleOfAMessageIsNotParked(t *testing.T) {
 	c := connectTCP(t, "alice", false)
-	s := c.parkBoth()
-	up := publishHex(frames.V311, "chat/status/alice", 0, 0, "here")
-	w, err := c.ws.NextWriter(websocket.BinaryMessage)
+	r := rigOf(c)
+	s := r.parkBoth()
+	up := play.PublishHex(frames.V311, "chat/status/alice", 0, 0, "here")
+	w, err := c.WS.NextWriter(websocket.BinaryMessage)
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := unhex(t, up)
+	first := play.Unhex(t, up)
 	for len(first) < 8192 { // more than gorilla buffers, so a frame that is not the last is sent
-		first = append(first, unhex(t, "c0 00")...)
+		first = append(first, play.Unhex(t, "c0 00")...)
 	}
 	if _, err := w.Write(first); err != nil {
 		t.Fatal(err)
 	}
-	c.passes(up)
+	c.Passes(up)
 	for range 100 {
-		c.server.askIdle()
-		if s.clientSocket.parked.Load() {
+		r.server.askIdle()
+		if s.clientSocket.Parked() {
 			t.Fatal("parked with a message that has not ended")
 		}
 		runtime.Gosched()
@@ -167,49 +137,40 @@ func TestAPumpInTheMiddleOfAMessageIsNotParked(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	c.parkBoth()
-	c.say(up)
-	for p := c.fromBroker(); p.Type() != frames.TypePublish; p = c.fromBroker() { // the PINGREQs
+	r.parkBoth()
+	c.Say(up)
+	for p := c.FromBroker(); p.Type() != frames.TypePublish; p = c.FromBroker() { // the PINGREQs
 	}
-}
-
-// fromBroker reads what the gateway sends to the broker.
-func (c *conversation) fromBroker() frames.Packet {
-	c.t.Helper()
-	p, err := c.broker.ReadPacket()
-	if err != nil {
-		c.t.Fatalf("broker: %v", err)
-	}
-	return p
 }
 
 func TestAParkedSessionEnds(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		end  func(*conversation, *session)
+		end  func(*play.Conversation, *session)
 	}{
-		{"the client hangs up", func(c *conversation, _ *session) { _ = c.ws.Close() }},
-		{"the broker hangs up", func(c *conversation, _ *session) { _ = c.conn.Close() }},
-		{"it is ended", func(_ *conversation, s *session) { s.finish(ended(EndDisconnected, nil)) }},
-		{"all are ended", func(c *conversation, _ *session) { go c.server.Close() }},
-		{"the client says goodbye", func(c *conversation, _ *session) { c.say("e0 00") }},
-		{"while it is being parked", func(c *conversation, s *session) {
-			go c.server.askIdle()
+		{"the client hangs up", func(c *play.Conversation, _ *session) { _ = c.WS.Close() }},
+		{"the broker hangs up", func(c *play.Conversation, _ *session) { _ = c.Conn.Close() }},
+		{"it is ended", func(_ *play.Conversation, s *session) { s.finish(ended(EndDisconnected, nil)) }},
+		{"all are ended", func(c *play.Conversation, _ *session) { go rigOf(c).server.Close() }},
+		{"the client says goodbye", func(c *play.Conversation, _ *session) { c.Say("e0 00") }},
+		{"while it is being parked", func(c *play.Conversation, s *session) {
+			go rigOf(c).server.askIdle()
 			s.finish(ended(EndDisconnected, nil))
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := connectTCP(t, "alice", false)
-			s := c.parkBoth()
+			r := rigOf(c)
+			s := r.parkBoth()
 			tt.end(c, s)
 			var peers sync.WaitGroup
-			peers.Go(func() { c.drainClient(); _ = c.ws.Close() })
-			peers.Go(func() { _, _ = io.Copy(io.Discard, c.conn); _ = c.conn.Close() })
+			peers.Go(func() { c.DrainClient(); _ = c.WS.Close() })
+			peers.Go(func() { _, _ = io.Copy(io.Discard, c.Conn); _ = c.Conn.Close() })
 			gone := make(chan struct{})
-			go func() { c.server.ended.Wait(); close(gone) }()
+			go func() { r.server.ended.Wait(); close(gone) }()
 			select {
 			case <-gone:
-			case <-time.After(patience):
+			case <-time.After(play.Patience):
 				t.Fatal("the session has not ended")
 			}
 			peers.Wait()

@@ -5,19 +5,20 @@ import (
 	"testing"
 
 	"topicgate/frames"
+	"topicgate/gateway/internal/play"
 	"topicgate/policy"
 )
 
 func TestATopicIsRememberedForOneAccessAlone(t *testing.T) {
 	store := newRig(t, nil)
 	changed := make(chan struct{}, 1)
-	grant, err := store.policy.Open(t.Context(), policy.Principal{Username: "alice", ClientID: "c1"}, func() { changed <- struct{}{} })
+	grant, err := store.Policy.Open(t.Context(), policy.Principal{Username: "alice", ClientID: "c1"}, func() { changed <- struct{}{} })
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer grant.Close()
 	before := grant.Access()
-	store.setRules("pattern read chat/+\n")
+	store.SetRules("pattern read chat/+\n")
 	<-changed
 	after := grant.Access()
 	if before.Serial() == after.Serial() || after.Serial() == 0 || policy.NothingAllowed().Serial() == after.Serial() {
@@ -57,28 +58,28 @@ func TestATopicIsRememberedForOneAccessAlone(t *testing.T) {
 // What is taken away while the same topic comes again and again falls silent with the change.
 func TestARightThatGoesIsNotRemembered(t *testing.T) {
 	r := newRooms(t)
-	r.setRules("pattern readwrite room/one/#\npattern readwrite room/two/#\n")
-	c := r.connect(frames.V311, "alice")
-	c.asks(1, 0, at(0, "$topicgate/access"))
-	c.granted(1, 0)
-	c.asks(2, 0, at(0, "room/#"))
-	c.asked("room/one/#", "room/two/#")
-	c.hearsAccess("room/#", "room/one/#", "room/two/#")
-	c.grants(2, 0, 0)
-	c.granted(2, 0)
+	r.SetRules("pattern readwrite room/one/#\npattern readwrite room/two/#\n")
+	c := r.Connect(frames.V311, "alice")
+	c.Asks(1, 0, play.At(0, "$topicgate/access"))
+	c.Granted(1, 0)
+	c.Asks(2, 0, play.At(0, "room/#"))
+	c.Asked("room/one/#", "room/two/#")
+	c.HearsAccess("room/#", "room/one/#", "room/two/#")
+	c.Grants(2, 0, 0)
+	c.Granted(2, 0)
 	for range 2 {
-		c.say(messageHex(frames.V311, "room/one/x"))
-		c.passes(messageHex(frames.V311, "room/one/x"))
-		c.reply(messageHex(frames.V311, "room/one/x"))
-		c.hears(messageHex(frames.V311, "room/one/x"))
+		c.Say(messageHex(frames.V311, "room/one/x"))
+		c.Passes(messageHex(frames.V311, "room/one/x"))
+		c.Reply(messageHex(frames.V311, "room/one/x"))
+		c.Hears(messageHex(frames.V311, "room/one/x"))
 	}
-	r.setRules("pattern readwrite room/two/#\n")
-	c.left("room/one/#")
-	c.hearsAccess("room/#", "room/two/#")
-	c.say(messageHex(frames.V311, "room/one/x"))
-	c.say(messageHex(frames.V311, "room/two/x"))
-	c.passes(messageHex(frames.V311, "room/two/x"))
-	c.reply(messageHex(frames.V311, "room/one/x"))
-	c.reply(messageHex(frames.V311, "room/two/x"))
-	c.hears(messageHex(frames.V311, "room/two/x"))
+	r.SetRules("pattern readwrite room/two/#\n")
+	c.Left("room/one/#")
+	c.HearsAccess("room/#", "room/two/#")
+	c.Say(messageHex(frames.V311, "room/one/x"))
+	c.Say(messageHex(frames.V311, "room/two/x"))
+	c.Passes(messageHex(frames.V311, "room/two/x"))
+	c.Reply(messageHex(frames.V311, "room/one/x"))
+	c.Reply(messageHex(frames.V311, "room/two/x"))
+	c.Hears(messageHex(frames.V311, "room/two/x"))
 }

@@ -5,39 +5,21 @@ import (
 	"testing"
 
 	"topicgate/frames"
+	"topicgate/gateway/edge"
+	"topicgate/gateway/internal/play"
 )
 
-// wantRefused wants a CONNACK with the code of c's version, and the close status.
-func (c *conversation) wantRefused(v3, v5 frames.ReasonCode, status int) {
-	c.t.Helper()
-	connack, err := frames.ParseConnack(c.expect(frames.TypeConnack), c.v)
-	want := v3
-	if c.v == frames.V5 {
-		want = v5
-	}
-	if err != nil || connack.Reason != want || connack.SessionPresent {
-		c.t.Errorf("%s: CONNACK = %+v, %v; want %v", c.v, connack, err, want)
-	}
-	c.closes(status)
-}
-
-func (c *conversation) opens(connect frames.Connect) *conversation {
-	c.t.Helper()
-	c.send(connect.Append(nil, connect.Version))
-	return c
-}
-
 func TestAConnectWithoutAGoodTokenIsRefused(t *testing.T) {
-	for _, v := range versions {
+	for _, v := range play.Versions {
 		r := newRig(t, nil)
-		r.dial(v).opens(connectOf(v, "bad")).wantRefused(5, 0x87, 4401)
-		r.dial(v).opens(connectOf(v, "")).wantRefused(5, 0x87, 4401)
-		r.dial(v).opens(connectOf(v, "unknown")).wantRefused(3, 0x88, 1013) // may be tried again
-		none := connectOf(v, "")
+		r.Dial(v).Opens(play.ConnectOf(v, "bad")).WantRefused(5, 0x87, 4401)
+		r.Dial(v).Opens(play.ConnectOf(v, "")).WantRefused(5, 0x87, 4401)
+		r.Dial(v).Opens(play.ConnectOf(v, "unknown")).WantRefused(3, 0x88, 1013) // may be tried again
+		none := play.ConnectOf(v, "")
 		none.HasPassword = false
-		r.dial(v).opens(none).wantRefused(5, 0x87, 4401)
+		r.Dial(v).Opens(none).WantRefused(5, 0x87, 4401)
 		select {
-		case <-r.brokers:
+		case <-r.Brokers:
 			t.Error("a broker was dialed for a client that nobody knows")
 		default:
 		}
@@ -45,80 +27,68 @@ func TestAConnectWithoutAGoodTokenIsRefused(t *testing.T) {
 }
 
 func TestTheFirstTokenSourceThatHoldsAnythingCounts(t *testing.T) {
-	sources := func(kinds ...TokenKind) func(*Options) {
-		return func(o *Options) {
+	sources := func(kinds ...edge.TokenKind) func(*rigOptions) {
+		return func(o *rigOptions) {
 			o.TokenSources = nil
 			for _, k := range kinds {
-				o.TokenSources = append(o.TokenSources, TokenSource{Kind: k})
+				o.TokenSources = append(o.TokenSources, edge.TokenSource{Kind: k})
 			}
 		}
 	}
-	connect := connectOf(frames.V311, "bad")
+	connect := play.ConnectOf(frames.V311, "bad")
 	connect.Username = "alice"
 	// The password is not looked at, nor does it go upstream.
-	c := newRig(t, sources(TokenUsername)).dial(frames.V311).opens(connect)
-	c.accept()
-	up, err := frames.ParseConnect(c.fromGateway(frames.TypeConnect))
+	c := newRig(t, sources(edge.TokenUsername)).Dial(frames.V311).Opens(connect)
+	c.Accept()
+	up, err := frames.ParseConnect(c.FromGateway(frames.TypeConnect))
 	if err != nil || up.Username != "alice" || up.HasPassword {
 		t.Errorf("upstream CONNECT = %+v, %v", up, err)
 	}
 	// A bad token is not made good by another one.
-	newRig(t, sources(TokenPassword, TokenUsername)).dial(frames.V311).opens(connect).wantRefused(5, 0, 4401)
+	newRig(t, sources(edge.TokenPassword, edge.TokenUsername)).Dial(frames.V311).Opens(connect).WantRefused(5, 0, 4401)
 
 	// The Authentication Method says where the token is, whatever else there is.
-	v5 := connectOf(frames.V5, "alice")
+	v5 := play.ConnectOf(frames.V5, "alice")
 	v5.Properties = v5.Properties.AppendBytes(frames.PropAuthenticationMethod, []byte("OAUTH2-JWT")).AppendBytes(frames.PropAuthenticationData, []byte("bad"))
-	newRig(t, nil).dial(frames.V5).opens(v5).wantRefused(0, 0x87, 4401)
+	newRig(t, nil).Dial(frames.V5).Opens(v5).WantRefused(0, 0x87, 4401)
 	v5.Properties = frames.Properties(nil).AppendBytes(frames.PropAuthenticationMethod, []byte("OAUTH2-JWT"))
-	newRig(t, nil).dial(frames.V5).opens(v5).wantRefused(0, 0x87, 4401)
+	newRig(t, nil).Dial(frames.V5).Opens(v5).WantRefused(0, 0x87, 4401)
 	v5.Properties = frames.Properties(nil).AppendBytes(frames.PropAuthenticationMethod, []byte("SCRAM-SHA-1"))
-	newRig(t, nil).dial(frames.V5).opens(v5).wantRefused(0, 0x8c, 4401)
+	newRig(t, nil).Dial(frames.V5).Opens(v5).WantRefused(0, 0x8c, 4401)
 }
 
 func TestClientIdentifiersThatCannotBeAreRefused(t *testing.T) {
-	for _, v := range versions {
+	for _, v := range play.Versions {
 		r := newRig(t, nil)
 		for _, id := range []string{"a\x01b", "line\nbreak", "\u0085", strings.Repeat("x", 65_530)} {
-			connect := connectOf(v, "alice")
+			connect := play.ConnectOf(v, "alice")
 			connect.ClientID = id
-			r.dial(v).opens(connect).wantRefused(2, 0x85, 1008)
+			r.Dial(v).Opens(connect).WantRefused(2, 0x85, 1008)
 		}
-		empty := connectOf(v, "alice")
+		empty := play.ConnectOf(v, "alice")
 		empty.ClientID, empty.CleanStart = "", false
-		c := r.dial(v).opens(empty)
+		c := r.Dial(v).Opens(empty)
 		if v == frames.V5 { // which has Assigned Client Identifiers for that
-			c.accept()
+			c.Accept()
 			continue
 		}
-		c.wantRefused(2, 0, 1008)
+		c.WantRefused(2, 0, 1008)
 	}
 }
 
 func TestClientIdentifiersWithWildcardsExpandInNoRule(t *testing.T) {
-	for _, v := range versions {
+	for _, v := range play.Versions {
 		for _, id := range []string{"+", "#", "a/b", "x+"} {
 			r := newRig(t, nil)
-			r.setRules("pattern write by/%c\npattern write own/%u\n")
-			connect := connectOf(v, "alice")
+			r.SetRules("pattern write by/%c\npattern write own/%u\n")
+			connect := play.ConnectOf(v, "alice")
 			connect.ClientID = id
-			c := r.connectWith(connect, acceptedBy(v))
+			c := r.ConnectWith(connect, play.AcceptedBy(v))
 			for _, topic := range []string{"by/x", "by/a/b", "by"} {
-				c.say(publishHex(v, topic, 0, 0, "x"))
+				c.Say(play.PublishHex(v, topic, 0, 0, "x"))
 			}
-			c.nothingUp()
+			c.NothingUp()
 		}
-	}
-}
-
-func TestTooManyConnectionsOfAUserAreRefused(t *testing.T) {
-	for _, v := range versions {
-		r := newRig(t, func(o *Options) { o.MaxConnectionsPerUser = 1 })
-		r.connect(v, "alice")
-		second := connectOf(v, "alice")
-		second.ClientID = "c2"
-		r.dial(v).opens(second).wantRefused(3, 0x97, 1013)
-		r.connect(v, "bob")
-		r.connect(v, "alice") // the same client again: the broker ends the first
 	}
 }
 
@@ -134,23 +104,23 @@ func TestNothingExceedsTheClientsMaximumPacketSize(t *testing.T) {
 		{10, "alice", "20 08 00 00 05 27 00 20 00 00", 0},
 		{9, "alice", "", 1009},
 	} {
-		c := newRig(t, nil).dial(frames.V5)
-		connect := connectOf(frames.V5, tt.user)
+		c := newRig(t, nil).Dial(frames.V5)
+		connect := play.ConnectOf(frames.V5, tt.user)
 		connect.Properties = connect.Properties.AppendUint(frames.PropMaximumPacketSize, tt.maximum)
-		c.opens(connect)
+		c.Opens(connect)
 		if tt.user == "alice" {
-			c.accept()
-			c.fromGateway(frames.TypeConnect)
-			c.reply("20 03 00 00 00")
+			c.Accept()
+			c.FromGateway(frames.TypeConnect)
+			c.Reply("20 03 00 00 00")
 			if tt.status != 0 {
-				c.passes("e0 00") // it is not to wait for a client that has heard nothing
+				c.Passes("e0 00") // it is not to wait for a client that has heard nothing
 			}
 		}
 		if tt.hears != "" {
-			c.hears(tt.hears)
+			c.Hears(tt.hears)
 		}
 		if tt.status != 0 {
-			c.closes(tt.status)
+			c.Closes(tt.status)
 		}
 	}
 }

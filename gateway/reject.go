@@ -33,21 +33,20 @@ func reasonOf(d policy.Decision) string {
 // audit records event with what is known of the session. Topics are the client's words, in which it may have put a
 // token; its identifier and its username were refused if they held one.
 func (s *session) audit(event audit.Event) {
-	if s.server.options.Audit == nil {
+	if s.host.Audit == nil {
 		return
 	}
-	s.identityMu.Lock()
-	event.User, event.Issuer = s.identity.Username, s.identity.Issuer
-	s.identityMu.Unlock()
+	identity := s.whose.get()
+	event.User, event.Issuer = identity.Username, identity.Issuer
 	event.Topic = auth.Mask(event.Topic)
-	event.Instance = s.server.options.Instance
+	event.Instance = s.host.Instance
 	event.Session, event.ClientID, event.Remote = s.id, s.clientID, s.remote.String()
-	s.server.options.Audit.Record(event)
+	s.host.Audit.Record(event)
 }
 
 // auditAllowed records what was accepted, if the operator wants that.
 func (s *session) auditAllowed(event audit.Event) {
-	if s.server.options.AuditAllowed {
+	if s.host.AuditAllowed {
 		event.Decision = audit.Allowed
 		s.audit(event)
 	}
@@ -62,7 +61,7 @@ func (s *session) auditPublish(publish *frames.Publish, topicName []byte) {
 // of it.
 func (s *session) rejectPublish(publish *frames.Publish, topicName []byte, d policy.Decision) error {
 	reason := reasonOf(d)
-	s.server.options.Metrics.rejected("publish", reason)
+	s.host.Metrics.Rejected("publish", reason)
 	s.audit(audit.Event{Action: audit.Publish, Decision: audit.Refused, Topic: string(topicName), QoS: uint8(publish.QoS),
 		Retain: publish.Retain, Bytes: len(publish.Payload), Reason: reason, Rule: d.Rule.String()})
 	if err := s.tellRejected("publish", topicName, publish.QoS, reason); err != nil {
@@ -74,7 +73,7 @@ func (s *session) rejectPublish(publish *frames.Publish, topicName []byte, d pol
 // refusePublish completes towards the client a PUBLISH that goes no further, with code where the version
 // has one.
 func (s *session) refusePublish(publish *frames.Publish, code frames.ReasonCode) error {
-	if publish.QoS > 0 && s.version != frames.V5 && s.server.options.DenyPublish == DenyDisconnect {
+	if publish.QoS > 0 && s.version != frames.V5 && s.host.DenyPublish == DenyDisconnect {
 		return ended(EndPublishRejected, nil)
 	}
 	if s.version != frames.V5 {
@@ -108,13 +107,13 @@ func (s *session) refusePublish(publish *frames.Publish, code frames.ReasonCode)
 // rejectDelivery records a delivery that the client may not read.
 func (s *session) rejectDelivery(publish *frames.Publish, topicName []byte, d policy.Decision) {
 	reason := reasonOf(d)
-	s.server.options.Metrics.rejected("deliver", reason)
+	s.host.Metrics.Rejected("deliver", reason)
 	s.audit(audit.Event{Action: audit.Deliver, Decision: audit.Refused, Topic: string(topicName), QoS: uint8(publish.QoS),
 		Retain: publish.Retain, Bytes: len(publish.Payload), Reason: reason, Rule: d.Rule.String()})
 }
 
 func (s *session) rejectSubscribe(asked frames.Subscription, reason string, rule *policy.Rule) {
-	s.server.options.Metrics.rejected("subscribe", reason)
+	s.host.Metrics.Rejected("subscribe", reason)
 	s.audit(audit.Event{Action: audit.Subscribe, Decision: audit.Refused, Topic: asked.TopicFilter, QoS: uint8(asked.QoS),
 		Reason: reason, Rule: rule.String()})
 	// A failed write shows itself at the next one.
@@ -144,21 +143,16 @@ func (s *session) judgeWill() policy.Decision {
 
 func (s *session) rejectWill(d policy.Decision) {
 	reason := reasonOf(d)
-	s.server.options.Metrics.rejected("will", reason)
+	s.host.Metrics.Rejected("will", reason)
 	s.audit(audit.Event{Action: audit.Will, Decision: audit.Refused, Topic: s.will.topicName, QoS: uint8(s.will.qos),
 		Retain: s.will.retain, Bytes: s.will.bytes, Reason: reason, Rule: d.Rule.String()})
 }
 
 // renew puts the identity of a fresh token in place of the old one. The same user must have it.
 func (s *session) renew(fresh auth.Identity) error {
-	s.identityMu.Lock()
-	old := s.identity
-	if fresh.Issuer != old.Issuer || fresh.Subject != old.Subject || fresh.Username != old.Username {
-		s.identityMu.Unlock()
+	if !s.whose.replace(fresh) {
 		return errOtherSubject
 	}
-	s.identity = fresh
-	s.identityMu.Unlock()
 	s.armExpiry(fresh.Expiry)
 	s.grant.Renew(principalOf(fresh, s.clientID))
 	if info := s.info.Load(); info != nil {

@@ -49,7 +49,7 @@ func (s *session) send(all []outgoing, e *exchange, properties frames.Properties
 			}
 		}
 		s.expect(id, &part{answer: p.kind + 1, exchange: p.exchange, entries: p.entries, begins: p.begins, ends: p.ends})
-		if err := s.upstream.addBytes(s.encode(p.outgoing, id, p.exchange, properties)); err != nil {
+		if err := s.upstream.Add(s.encode(p.outgoing, id, p.exchange, properties)); err != nil {
 			return asked, s.brokerWriteError(err)
 		}
 	}

@@ -12,13 +12,13 @@ import (
 // while.
 func (s *session) narrow(sub *subscription, access *policy.Access) narrowed {
 	whole := narrowed{covers: []string{sub.rest}, pieces: []string{sub.TopicFilter}, access: access}
-	if s.server.options.SubscribeMode == SubscribeStrict {
+	if s.host.SubscribeMode == SubscribeStrict {
 		if !access.Subscribe(sub.rest).Allowed {
 			return narrowed{access: access}
 		}
 		return whole
 	}
-	covers, complete := access.Narrow(sub.rest, s.server.options.NarrowMax)
+	covers, complete := access.Narrow(sub.rest, s.host.NarrowMax)
 	if !complete {
 		whole.over = true
 		return whole // cut at delivery
@@ -61,21 +61,11 @@ func (b *subscriptions) bears(sub *subscription, weight int) bool {
 	return weight <= 0 || b.weight+weight <= maxSubscriptionBytes
 }
 
-// requestReview has the subscriptions reviewed soon. Requests that come while a review runs make one more
-// of it.
+// requestReview has the subscriptions reviewed soon.
 func (s *session) requestReview() {
-	b := &s.subs
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.asked) == 0 {
-		return // who asks from now on sees the policy as it is; see reviewedWith
+	if s.subs.requested.want() {
+		s.host.reviewers.add(s)
 	}
-	b.wanted = true
-	if b.reviewing || b.closed {
-		return
-	}
-	b.reviewing = true
-	s.server.reviewers.add(s)
 }
 
 // reviewedWith is what a new subscription is narrowed by: the Access of all the others, though a review may be
@@ -87,44 +77,6 @@ func (b *subscriptions) reviewedWith(access *policy.Access) *policy.Access {
 		b.reviewed = access
 	}
 	return b.reviewed
-}
-
-// beginReview reports whether the review that was asked for is still wanted.
-func (b *subscriptions) beginReview() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.wanted = false
-	if b.closed {
-		b.reviewsEnd()
-	}
-	return !b.closed
-}
-
-// endReview reports whether one more was asked for meanwhile.
-func (b *subscriptions) endReview() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.wanted && !b.closed {
-		return true
-	}
-	b.reviewsEnd()
-	return false
-}
-
-// reviewsEnd notes that no review is under way or wanted. b.mu is held.
-func (b *subscriptions) reviewsEnd() {
-	b.reviewing = false
-	b.init()
-	b.changed.Broadcast()
-}
-
-// awaitReviews returns when the reviews of an ended session have ended too.
-func (b *subscriptions) awaitReviews() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for b.reviewing {
-		b.changed.Wait()
-	}
 }
 
 // review makes the subscriptions upstream follow the policy. It calls wait before anything that may take long
@@ -181,7 +133,7 @@ func (s *session) review(wait func()) {
 	if len(all) > 0 {
 		_, err := s.send(all, nil, nil)
 		if err == nil {
-			if err = s.upstream.flush(); err != nil {
+			if err = s.upstream.Flush(); err != nil {
 				err = s.brokerWriteError(err)
 			}
 		}
@@ -193,7 +145,7 @@ func (s *session) review(wait func()) {
 	}
 	s.remember()
 	if len(changed) > 0 && s.tellAccess(changed) == nil {
-		_ = s.client.flush() // a failure shows itself to the pumps
+		_ = s.client.Flush() // a failure shows itself to the pumps
 	}
 }
 

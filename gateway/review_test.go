@@ -2,24 +2,11 @@ package gateway
 
 import (
 	"encoding/hex"
-	"encoding/json"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus/testutil"
-
 	"topicgate/frames"
+	"topicgate/gateway/internal/play"
 )
-
-// subscribed is a client of roomRules that listens to room/#.
-func (r *rig) subscribed(v frames.Version) *conversation {
-	r.t.Helper()
-	c := r.connect(v, "alice")
-	c.asks(1, 0, at(2, "room/#"))
-	up := c.asked("room/one/#", "room/two/#")
-	c.grants(up.PacketID, 2, 2)
-	c.granted(1, 2)
-	return c
-}
 
 // onlyTwo lets alice read one room less than roomRules.
 const onlyTwo = "pattern read room/two/#\n"
@@ -28,124 +15,111 @@ func TestSubscriptionsFollowThePolicy(t *testing.T) {
 	for _, v := range []frames.Version{frames.V311, frames.V5} {
 		t.Run(v.String(), func(t *testing.T) {
 			r := newRooms(t)
-			c := r.connect(v, "alice")
-			c.asks(1, 0, at(0, "$topicgate/access"))
-			c.granted(1, 0)
-			c.asks(2, 0, at(1, "room/#"))
-			c.asked("room/one/#", "room/two/#")
-			c.hearsAccess("room/#", "room/one/#", "room/two/#")
-			c.grants(2, 1, 1)
-			c.granted(2, 1)
+			c := r.Connect(v, "alice")
+			c.Asks(1, 0, play.At(0, "$topicgate/access"))
+			c.Granted(1, 0)
+			c.Asks(2, 0, play.At(1, "room/#"))
+			c.Asked("room/one/#", "room/two/#")
+			c.HearsAccess("room/#", "room/one/#", "room/two/#")
+			c.Grants(2, 1, 1)
+			c.Granted(2, 1)
 
-			r.setRules(onlyTwo + "pattern read room/three/#\n")
-			u := c.left("room/one/#")
-			s := c.asked("room/three/#")
-			if s.Filters[0] != at(1, "room/three/#") || s.PacketID == u.PacketID {
+			r.SetRules(onlyTwo + "pattern read room/three/#\n")
+			u := c.Left("room/one/#")
+			s := c.Asked("room/three/#")
+			if s.Filters[0] != play.At(1, "room/three/#") || s.PacketID == u.PacketID {
 				t.Errorf("the new room is asked for by %+v; want QoS 1, retained messages, another packet than %d", s, u.PacketID)
 			}
-			c.hearsAccess("room/#", "room/three/#", "room/two/#")
-			c.releases(u)
-			c.grants(s.PacketID, 1)
+			c.HearsAccess("room/#", "room/three/#", "room/two/#")
+			c.Releases(u)
+			c.Grants(s.PacketID, 1)
 			for _, topic := range []string{"room/one/x", "room/three/x"} { // the first is dropped
-				c.reply(messageHex(v, topic))
+				c.Reply(messageHex(v, topic))
 			}
-			c.hears(messageHex(v, "room/three/x"))
+			c.Hears(messageHex(v, "room/three/x"))
 
-			r.setRules("pattern read elsewhere\n")
-			c.left("room/three/#", "room/two/#")
-			c.hearsAccess("room/#")
+			r.SetRules("pattern read elsewhere\n")
+			c.Left("room/three/#", "room/two/#")
+			c.HearsAccess("room/#")
 		})
-	}
-}
-
-// hearsAccess wants the next packet to say what a subscription covers now.
-func (c *conversation) hearsAccess(filter string, covers ...string) {
-	c.t.Helper()
-	p, err := frames.ParsePublish(c.expect(frames.TypePublish), c.v)
-	if err != nil || string(p.TopicName) != "$topicgate/access" {
-		c.t.Fatalf("client got a message of %q, %v; want $topicgate/access", p.TopicName, err)
-	}
-	want, _ := json.Marshal(coverage{Filter: filter, Covers: append([]string{}, covers...)})
-	if string(p.Payload) != string(want) {
-		c.t.Fatalf("client hears %s; want %s", p.Payload, want)
 	}
 }
 
 func TestARevokedTopicIsSilentBeforeTheBrokerConfirms(t *testing.T) {
 	r := newRooms(t)
-	c := r.subscribed(frames.V311)
-	r.setRules(onlyTwo)
-	u := c.left("room/one/#")
-	c.reply(publishHex(c.v, "room/one/x", 1, 10, "still under way"))
-	c.passes("40 02 00 0a")
-	c.releases(u)
-	c.reply(publishHex(c.v, "room/two/x", 0, 0, "hi"))
-	c.hears(publishHex(c.v, "room/two/x", 0, 0, "hi"))
+	c := r.Subscribed(frames.V311)
+	r.SetRules(onlyTwo)
+	u := c.Left("room/one/#")
+	c.Reply(play.PublishHex(c.V, "room/one/x", 1, 10, "still under way"))
+	c.Passes("40 02 00 0a")
+	c.Releases(u)
+	c.Reply(play.PublishHex(c.V, "room/two/x", 0, 0, "hi"))
+	c.Hears(play.PublishHex(c.V, "room/two/x", 0, 0, "hi"))
 }
 
 func TestAChangeBetweenSubscribeAndSuback(t *testing.T) {
 	r := newRooms(t)
-	c := r.connect(frames.V5, "alice")
-	c.asks(1, 0, at(1, "room/#"))
-	c.asked("room/one/#", "room/two/#")
-	r.setRules(onlyTwo + "pattern read room/three/#\n")
-	u := c.left("room/one/#")
-	s := c.asked("room/three/#")
-	c.reply(messageHex(c.v, "room/one/kept")) // what the broker sends before its answers
-	c.grants(1, 1, 1)
-	c.granted(1, 1)
-	c.reply(messageHex(c.v, "room/one/x"))
-	c.releases(u)
-	c.grants(s.PacketID, 1)
-	c.reply(messageHex(c.v, "room/three/x"))
-	c.hears(messageHex(c.v, "room/three/x"))
+	c := r.Connect(frames.V5, "alice")
+	c.Asks(1, 0, play.At(1, "room/#"))
+	c.Asked("room/one/#", "room/two/#")
+	r.SetRules(onlyTwo + "pattern read room/three/#\n")
+	u := c.Left("room/one/#")
+	s := c.Asked("room/three/#")
+	c.Reply(messageHex(c.V, "room/one/kept")) // what the broker sends before its answers
+	c.Grants(1, 1, 1)
+	c.Granted(1, 1)
+	c.Reply(messageHex(c.V, "room/one/x"))
+	c.Releases(u)
+	c.Grants(s.PacketID, 1)
+	c.Reply(messageHex(c.V, "room/three/x"))
+	c.Hears(messageHex(c.V, "room/three/x"))
 }
 
 func TestAChangeDuringConnectHolds(t *testing.T) {
 	r := newRooms(t)
-	c := r.dial(frames.V311)
-	connect := frames.Connect{Version: c.v, CleanStart: true, ClientID: "c1", HasUsername: true, Username: "u", HasPassword: true, Password: []byte("alice")}
-	c.send(connect.Append(nil, c.v))
-	c.accept()
-	c.fromGateway(frames.TypeConnect)
-	r.setRules(onlyTwo)
-	c.reply("20 02 00 00")
-	c.expect(frames.TypeConnack)
+	c := r.Dial(frames.V311)
+	connect := frames.Connect{Version: c.V, CleanStart: true, ClientID: "c1", HasUsername: true, Username: "u", HasPassword: true, Password: []byte("alice")}
+	c.Send(connect.Append(nil, c.V))
+	c.Accept()
+	c.FromGateway(frames.TypeConnect)
+	r.SetRules(onlyTwo)
+	c.Reply("20 02 00 00")
+	c.Expect(frames.TypeConnack)
 	// A broker may have anything for us, whatever was asked for.
 	for {
-		c.reply(messageHex(c.v, "room/one/x") + messageHex(c.v, "room/two/x")) // at once: nobody reads the client between them
-		p, err := frames.ParsePublish(c.expect(frames.TypePublish), c.v)
+		c.Reply(messageHex(c.V, "room/one/x") + messageHex(c.V, "room/two/x")) // at once: nobody reads the client between them
+		p, err := frames.ParsePublish(c.Expect(frames.TypePublish), c.V)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if string(p.TopicName) == "room/two/x" {
 			break // the change has been seen
 		}
-		c.hears(messageHex(c.v, "room/two/x"))
+		c.Hears(messageHex(c.V, "room/two/x"))
 	}
-	c.asks(1, 0, at(1, "room/#"))
-	c.asked("room/two/#")
+	c.Asks(1, 0, play.At(1, "room/#"))
+	c.Asked("room/two/#")
 }
 
 // The broker may have ten messages under way: if dropped ones were not completed, the eleventh would never come.
 func TestDroppedDeliveriesNeverStall(t *testing.T) {
 	for _, qos := range []frames.QoS{1, 2} {
 		r := newRooms(t)
-		c := r.subscribed(frames.V5)
-		r.setRules(onlyTwo)
-		c.releases(c.left("room/one/#"))
+		c := r.Subscribed(frames.V5)
+		r.SetRules(onlyTwo)
+		c.Releases(c.Left("room/one/#"))
 		const receiveMaximum = 10
 		for round := range uint16(3) {
 			for id := uint16(1); id <= receiveMaximum; id++ {
-				c.reply(publishHex(c.v, "room/one/x", qos, id, ""))
-				c.passes(ackHex(frames.TypePuback+frames.Type(qos-1), id, frames.Success, c.v)) // PUBACK, PUBREC
+				c.Reply(play.PublishHex(c.V, "room/one/x", qos, id, ""))
+				c.Passes(play.AckHex(frames.TypePuback+frames.Type(qos-1), id, frames.Success, c.V)) // PUBACK, PUBREC
 			}
 			for id := uint16(1); qos == 2 && id <= receiveMaximum; id++ {
-				c.reply(ackHex(frames.TypePubrel, id, frames.Success, c.v))
-				c.passes(ackHex(frames.TypePubcomp, id, frames.Success, c.v))
+				c.Reply(play.AckHex(frames.TypePubrel, id, frames.Success, c.V))
+				c.Passes(play.AckHex(frames.TypePubcomp, id, frames.Success, c.V))
 			}
-			c.reply(publishHex(c.v, "room/two/x", qos, round+1, "hi"))
-			c.hears(publishHex(c.v, "room/two/x", qos, round+1, "hi"))
+			c.Reply(play.PublishHex(c.V, "room/two/x", qos, round+1, "hi"))
+			c.Hears(play.PublishHex(c.V, "room/two/x", qos, round+1, "hi"))
 		}
 	}
 }
@@ -153,43 +127,43 @@ func TestDroppedDeliveriesNeverStall(t *testing.T) {
 // A delivery that the client has begun to receive is its own to complete, whatever happens to the room.
 func TestADeliveryUnderWayIsCompletedByTheClient(t *testing.T) {
 	r := newRooms(t)
-	c := r.subscribed(frames.V311)
-	c.reply(publishHex(c.v, "room/one/x", 2, 4, "hi"))
-	c.hears(publishHex(c.v, "room/one/x", 2, 4, "hi"))
-	r.setRules(onlyTwo)
-	c.left("room/one/#")
-	c.say("50 02 00 04")
-	c.passes("50 02 00 04")
-	c.reply("62 02 00 04")
-	c.hears("62 02 00 04")
-	c.say("70 02 00 04")
-	c.passes("70 02 00 04")
+	c := r.Subscribed(frames.V311)
+	c.Reply(play.PublishHex(c.V, "room/one/x", 2, 4, "hi"))
+	c.Hears(play.PublishHex(c.V, "room/one/x", 2, 4, "hi"))
+	r.SetRules(onlyTwo)
+	c.Left("room/one/#")
+	c.Say("50 02 00 04")
+	c.Passes("50 02 00 04")
+	c.Reply("62 02 00 04")
+	c.Hears("62 02 00 04")
+	c.Say("70 02 00 04")
+	c.Passes("70 02 00 04")
 }
 
 func TestAFullClientHearsNothingOfARevokedTopic(t *testing.T) {
 	r := newRooms(t)
-	c := r.subscribed(frames.V311)
+	c := r.Subscribed(frames.V311)
 	judged := func() float64 {
-		return testutil.ToFloat64(r.server.options.Metrics.packets[dirDown][frames.TypePublish])
+		return counted(r.server.Metrics, `topicgate_packets_total{direction="down",packet="publish"}`)
 	}
 	before := judged()
-	c.reply(messageHex(c.v, "room/one/before")) // the gateway writes this, and nobody reads
-	r.until("the first message is judged", func() bool { return judged() > before })
+	c.Reply(messageHex(c.V, "room/one/before")) // the gateway writes this, and nobody reads
+	r.Until("the first message is judged", func() bool { return judged() > before })
 	sent := make(chan struct{})
 	changed := make(chan struct{})
 	go func() {
 		defer close(sent)
 		<-changed
 		for range 50 {
-			_, _ = c.conn.Write(unhex(t, messageHex(c.v, "room/one/after")))
+			_, _ = c.Conn.Write(play.Unhex(t, messageHex(c.V, "room/one/after")))
 		}
-		_, _ = c.conn.Write(unhex(t, messageHex(c.v, "room/two/after")))
+		_, _ = c.Conn.Write(play.Unhex(t, messageHex(c.V, "room/two/after")))
 	}()
-	r.setRules(onlyTwo)
-	c.left("room/one/#") // seen
+	r.SetRules(onlyTwo)
+	c.Left("room/one/#") // seen
 	close(changed)
-	c.hears(messageHex(c.v, "room/one/before"))
-	c.hears(messageHex(c.v, "room/two/after"))
+	c.Hears(messageHex(c.V, "room/one/before"))
+	c.Hears(messageHex(c.V, "room/two/after"))
 	<-sent
 }
 
@@ -197,20 +171,20 @@ func TestAFullClientHearsNothingOfARevokedTopic(t *testing.T) {
 // brings its retained messages, once, under an identifier that the client never sees.
 func TestWhatIsCoveredAlreadyFetchesItsRetainedMessages(t *testing.T) {
 	r := newRooms(t)
-	c := r.connect(frames.V5, "alice")
-	c.asks(1, 7, at(1, "room/#"))
-	c.asked("room/one/#", "room/two/#")
-	c.grants(1, 1, 1)
-	c.granted(1, 1)
-	r.setRules(roomRules + "pattern read room/+/public\n") // meets the rooms: room/+/#
+	c := r.Connect(frames.V5, "alice")
+	c.Asks(1, 7, play.At(1, "room/#"))
+	c.Asked("room/one/#", "room/two/#")
+	c.Grants(1, 1, 1)
+	c.Granted(1, 1)
+	r.SetRules(roomRules + "pattern read room/+/public\n") // meets the rooms: room/+/#
 
-	fetch := c.asked("room/+/public")
+	fetch := c.Asked("room/+/public")
 	alias := identifier(fetch.Properties)
-	wide := c.asked("room/+/#")
+	wide := c.Asked("room/+/#")
 	if f := wide.Filters[0]; f.RetainHandling != 2 || identifier(wide.Properties) != 7 || alias == 7 || alias == 0 || fetch.Filters[0].RetainHandling != 0 {
 		t.Errorf("SUBSCRIBE %+v, then %+v; want retained messages of the first only, with identifiers of their own", fetch, wide)
 	}
-	u := c.left("room/+/public", "room/one/#", "room/two/#")
+	u := c.Left("room/+/public", "room/one/#", "room/two/#")
 	for _, m := range []struct {
 		topic    string
 		retained bool
@@ -224,77 +198,77 @@ func TestWhatIsCoveredAlreadyFetchesItsRetainedMessages(t *testing.T) {
 		{"room/three/secret", false, 7, false},
 	} {
 		p := frames.Publish{TopicName: []byte(m.topic), Retain: m.retained, Properties: frames.Properties(nil).AppendUint(frames.PropSubscriptionIdentifier, m.id)}
-		c.reply(hex.EncodeToString(p.Append(nil, c.v)))
+		c.Reply(hex.EncodeToString(p.Append(nil, c.V)))
 		if m.arrives {
 			p.Properties = frames.Properties(nil).AppendUint(frames.PropSubscriptionIdentifier, 7)
-			c.hears(hex.EncodeToString(p.Append(nil, c.v)))
+			c.Hears(hex.EncodeToString(p.Append(nil, c.V)))
 		}
 	}
-	c.grants(fetch.PacketID, 1)
-	c.grants(wide.PacketID, 1)
-	c.releases(u)
-	c.reply(messageHex(c.v, "room/one/x", 7))
-	c.hears(messageHex(c.v, "room/one/x", 7))
+	c.Grants(fetch.PacketID, 1)
+	c.Grants(wide.PacketID, 1)
+	c.Releases(u)
+	c.Reply(messageHex(c.V, "room/one/x", 7))
+	c.Hears(messageHex(c.V, "room/one/x", 7))
 }
 
 // The same for 3.1.1, where nothing tells by which filter a message comes.
 func TestRetainedMessagesDoNotComeAgainWithAWiderFilter(t *testing.T) {
 	r := newRooms(t)
-	c := r.subscribed(frames.V311)
-	r.setRules(roomRules + "pattern read room/+/public\n")
-	wide := c.asked("room/+/#")
-	u := c.left("room/one/#", "room/two/#")
+	c := r.Subscribed(frames.V311)
+	r.SetRules(roomRules + "pattern read room/+/public\n")
+	wide := c.Asked("room/+/#")
+	u := c.Left("room/one/#", "room/two/#")
 	kept := func(topic string) string {
 		p := frames.Publish{TopicName: []byte(topic), Retain: true}
-		return hex.EncodeToString(p.Append(nil, c.v))
+		return hex.EncodeToString(p.Append(nil, c.V))
 	}
-	c.grants(wide.PacketID, 2)
-	c.reply(kept("room/one/x"))
-	c.reply(kept("room/three/public"))
-	c.hears(kept("room/three/public"))
-	c.releases(u)
-	c.reply(kept("room/one/x"))
-	c.hears(kept("room/one/x")) // something else sends it: not ours to judge
+	c.Grants(wide.PacketID, 2)
+	c.Reply(kept("room/one/x"))
+	c.Reply(kept("room/three/public"))
+	c.Hears(kept("room/three/public"))
+	c.Releases(u)
+	c.Reply(kept("room/one/x"))
+	c.Hears(kept("room/one/x")) // something else sends it: not ours to judge
 }
 
 func TestManyChangesMakeFewReviews(t *testing.T) {
 	r := newRooms(t)
-	c := r.subscribed(frames.V311)
+	c := r.Subscribed(frames.V311)
 	s := r.onlySession()
 	s.subs.order.Lock() // a review is under way
 	for range 100 {
 		s.requestReview()
 	}
-	r.setRules(onlyTwo)
+	r.SetRules(onlyTwo)
 	s.subs.order.Unlock()
-	c.left("room/one/#")
-	r.setRules("pattern read room/two/#\npattern read room/three/#\n")
-	c.asked("room/three/#")
+	c.Left("room/one/#")
+	r.SetRules("pattern read room/two/#\npattern read room/three/#\n")
+	c.Asked("room/three/#")
 }
 
 // A broker that does not read holds a review up, not the session's end.
 func TestASessionEndsWhileItsReviewWaitsForTheBroker(t *testing.T) {
 	r := newRooms(t)
-	c := r.subscribed(frames.V311)
+	c := r.Subscribed(frames.V311)
 	s := r.onlySession()
-	r.setRules(onlyTwo)
+	r.SetRules(onlyTwo)
 	// The first byte is written: the review waits for the rest.
-	if _, err := c.conn.Read(make([]byte, 1)); err != nil {
+	if _, err := c.Conn.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
 	s.finish(ended(EndDraining, nil))
 	r.server.Close() // waits for all that the session has started
 	s.subs.mu.Lock()
 	defer s.subs.mu.Unlock()
-	if s.subs.reviewing {
+	if s.subs.requested.isRunning() {
 		t.Error("a review runs on though its session has ended")
 	}
 }
 
 func TestAResumedSessionIsReviewedBeforeAnythingElse(t *testing.T) {
 	r := newRooms(t)
-	c := r.connect(frames.V5, "alice")
-	c.nothingUp() // begun: no review of its own meets the one below
+	c := r.Connect(frames.V5, "alice")
+	c.NothingUp() // begun: no review of its own meets the one below
 	s := r.onlySession()
 	go s.restore(&storedSubscriptions{Subscriptions: []storedSubscription{
 		{Filter: "room/#", QoS: 1, ID: 3, Pieces: []string{"room/gone/#", "room/one/#"}, PieceIDs: map[string]uint32{"room/one/#": 268435455}},
@@ -302,12 +276,12 @@ func TestAResumedSessionIsReviewedBeforeAnythingElse(t *testing.T) {
 		{Filter: "not/a#filter", Pieces: []string{"x"}},
 		{Filter: "room/x", QoS: 7},
 	}})
-	c.left("room/gone/#")
-	if s := c.asked("room/two/#"); s.Filters[0].QoS != 1 || identifier(s.Properties) != 3 {
+	c.Left("room/gone/#")
+	if s := c.Asked("room/two/#"); s.Filters[0].QoS != 1 || identifier(s.Properties) != 3 {
 		t.Errorf("SUBSCRIBE %+v; want QoS 1 and identifier 3", s)
 	}
-	c.reply(messageHex(c.v, "room/one/x", 268435455)) // as the broker's Session has it
-	p, err := frames.ParsePublish(c.expect(frames.TypePublish), c.v)
+	c.Reply(messageHex(c.V, "room/one/x", 268435455)) // as the broker's Session has it
+	p, err := frames.ParsePublish(c.Expect(frames.TypePublish), c.V)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,9 +42,9 @@ func (r *reviewers) work() {
 				r.stepAside()
 			}
 		}
-		if s.subs.beginReview() {
+		if s.subs.requested.begin() {
 			s.review(stepAside)
-			if s.subs.endReview() {
+			if s.subs.requested.more() {
 				r.add(s)
 			}
 		}

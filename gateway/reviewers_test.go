@@ -7,24 +7,25 @@ import (
 	"testing/synctest"
 
 	"topicgate/frames"
+	"topicgate/gateway/internal/play"
 )
 
 // However many brokers do not read what a review sends: the sessions behind them in the queue go on.
 func TestABrokerThatDoesNotReadHoldsUpNoOtherReview(t *testing.T) {
 	r := newRooms(t)
-	var last *conversation
+	var last *play.Conversation
 	for i := range 2*runtime.GOMAXPROCS(0) + 1 {
-		connect := connectOf(frames.V311, "alice")
+		connect := play.ConnectOf(frames.V311, "alice")
 		connect.ClientID = fmt.Sprint("c", i)
-		last = r.connectWith(connect, acceptedBy(frames.V311))
-		last.asks(1, 0, at(1, "room/#"))
-		last.grants(last.asked("room/one/#", "room/two/#").PacketID, 1, 1)
-		last.granted(1, 1)
+		last = r.ConnectWith(connect, play.AcceptedBy(frames.V311))
+		last.Asks(1, 0, play.At(1, "room/#"))
+		last.Grants(last.Asked("room/one/#", "room/two/#").PacketID, 1, 1)
+		last.Granted(1, 1)
 	}
-	r.setRules(onlyTwo)
-	last.left("room/one/#")
-	r.setRules(roomRules)
-	last.asked("room/one/#")
+	r.SetRules(onlyTwo)
+	last.Left("room/one/#")
+	r.SetRules(roomRules)
+	last.Asked("room/one/#")
 }
 
 // No more sessions are reviewed at a time than there are processors, unless their reviewers only wait.
@@ -35,7 +36,8 @@ func TestReviewersAreFew(t *testing.T) {
 		ended := make([]*session, 100)
 		for i := range ended {
 			ended[i] = &session{}
-			ended[i].subs.reviewing, ended[i].subs.closed = true, true
+			ended[i].subs.requested.running = true
+			ended[i].subs.requested.closed.Store(true)
 			r.add(ended[i])
 		}
 		synctest.Wait()
@@ -47,7 +49,7 @@ func TestReviewersAreFew(t *testing.T) {
 			synctest.Wait()
 		}
 		for _, s := range ended {
-			s.subs.awaitReviews()
+			s.subs.requested.await()
 		}
 		if r.working != 0 || r.waiting != nil || r.comeBack() {
 			t.Errorf("%d reviewers are left, %d sessions wait; want none", r.working, len(r.waiting))
@@ -58,8 +60,8 @@ func TestReviewersAreFew(t *testing.T) {
 // However often the policy changes, a session waits for its review once, and one without subscriptions not at all.
 func TestASessionWaitsForItsReviewOnce(t *testing.T) {
 	r := newRooms(t)
-	c := r.connect(frames.V311, "alice")
-	c.nothingUp() // begun
+	c := r.Connect(frames.V311, "alice")
+	c.NothingUp() // begun
 	s, all := r.onlySession(), &r.server.reviewers
 	busy := func(more int) (waiting int) {
 		all.mu.Lock()
@@ -74,9 +76,9 @@ func TestASessionWaitsForItsReviewOnce(t *testing.T) {
 	if n := busy(-runtime.GOMAXPROCS(0)); n != 0 {
 		t.Errorf("%d reviews wait of a session without subscriptions; want none", n)
 	}
-	c.asks(1, 0, at(2, "room/#"))
-	c.grants(c.asked("room/one/#", "room/two/#").PacketID, 2, 2)
-	c.granted(1, 2)
+	c.Asks(1, 0, play.At(2, "room/#"))
+	c.Grants(c.Asked("room/one/#", "room/two/#").PacketID, 2, 2)
+	c.Granted(1, 2)
 	busy(runtime.GOMAXPROCS(0))
 	for range 100 {
 		s.requestReview()
@@ -85,8 +87,8 @@ func TestASessionWaitsForItsReviewOnce(t *testing.T) {
 		t.Errorf("%d reviews wait; want one", n)
 	}
 	go all.work()
-	r.setRules(onlyTwo)
-	c.left("room/one/#")
+	r.SetRules(onlyTwo)
+	c.Left("room/one/#")
 }
 
 // Who has stepped aside comes back only while a place is free.

@@ -2,63 +2,68 @@ package gateway
 
 import (
 	"context"
-	"fmt"
-	"os"
-	"regexp"
-	"strings"
+	"sync"
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	"topicgate/auth"
+	"topicgate/frames"
+	"topicgate/gateway/internal/play"
+	"topicgate/gateway/internal/redistest"
+	"topicgate/policy"
 )
 
-// The rights that deploy/README.md names are enough for what the gateway keeps of its sessions.
-func TestRedisRightsAreEnough(t *testing.T) {
-	r := startRedis(t)
-	readme, err := os.ReadFile("../deploy/README.md")
+// A token that is revoked ends its sessions, and no others of the same user; a fresh token is judged by itself.
+func TestARevokedTokenEndsItsSessionsAlone(t *testing.T) {
+	server := redistest.Start(t)
+	identity := func(tokenID string) auth.Identity {
+		return auth.Identity{Issuer: "https://one.example", Subject: "1", Username: "alice", TokenID: tokenID}
+	}
+	r := newRedisRig(t, server, tokens{"a": identity("a"), "b": identity("b"), "c": identity("c")})
+	first, second := r.ConnectAs(frames.V5, "a", "1"), r.ConnectAs(frames.V311, "b", "2")
+	first.Say(play.PublishHex(first.V, topicToken, 1, 7, "c"))
+	first.Hears(play.AckHex(frames.TypePuback, 7, frames.Success, first.V))
+	server.Run("SET", "tg:revoked:b", "", "EX", "100")
+	second.Closes(closeNotAuthenticated)
+	_ = second.Conn.Close()
+	server.Run("SET", "tg:revoked:a", "", "EX", "100") // is its token no more
+	first.Lives()
+	server.Run("SET", "tg:revoked:c", "", "EX", "100")
+	first.Hears("e0 01 87")
+	first.Closes(closeNotAuthenticated)
+}
+
+// Who is blocked, or whose token is revoked, while the broker is being asked is turned out at once.
+func TestABlockDuringConnectHolds(t *testing.T) {
+	server := redistest.Start(t)
+	r := newRedisRig(t, server, play.Names{})
+	c := r.Dial(frames.V5).Opens(play.ConnectOf(frames.V5, "alice"))
+	c.Accept()
+	c.FromGateway(frames.TypeConnect)
+	s := r.onlySession()
+	server.Run("SADD", "tg:blocked", "alice")
+	r.Until("the block is seen", func() bool { return s.grant.Standing() == policy.Blocked })
+	c.Reply(play.AcceptedBy(c.V))
+	c.Expect(frames.TypeConnack)
+	c.Hears("e0 01 98")
+	c.Closes(closeForbidden)
+}
+
+// newRedisRig is newRig with its policy in server.
+func newRedisRig(t *testing.T, server *redistest.Server, verifier Verifier) *rig {
+	t.Helper()
+	server.Run("SET", "tg:acl", play.ChatRules)
+	store, err := policy.NewStore(policy.StoreOptions{RedisURL: "redis://" + server.Addr, Prefix: "tg:", StaleMax: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
-	rights := regexp.MustCompile(`(?m)^ +(~topicgate:.*(?:\n +[+].*)*)$`).FindSubmatch(readme)
-	if rights == nil {
-		t.Fatal("deploy/README.md names no rights")
-	}
-	command := []any{"acl", "setuser", "gate", "on", ">secret"}
-	for right := range strings.FieldsSeq(string(rights[1])) {
-		command = append(command, right)
-	}
-	r.do(command...)
-	client := redis.NewClient(&redis.Options{Addr: r.addr, Username: "gate", Password: "secret"})
-	defer client.Close()
-
-	sleeping := redisSleepers{client: client, prefix: "topicgate:session:"}
-	if err := sleeping.save(t.Context(), "alice:c1", []byte("x"), time.Minute); err != nil {
-		t.Errorf("save() = %v", err)
-	}
-	if got, err := sleeping.load(t.Context(), "alice:c1"); string(got) != "x" {
-		t.Errorf("load() = %q, %v; want x", got, err)
-	}
-
-	g := newTestRegistry(t, r, "host")
-	g.client, g.keys = client, registryKeys{"topicgate:"}
-	g.start(func(disconnectOrder) { g.remove(infoOf(1).Session) })
-	g.add(infoOf(1))
-	eventually(t, "the session is registered", func() bool {
-		all, err := LiveSessions(context.Background(), client, "topicgate:")
-		return err == nil && len(all) == 1
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = store.Run(ctx) })
+	t.Cleanup(func() { // after newRig's
+		stop()
+		running.Wait()
+		_ = store.Close()
 	})
-	if gone, _, err := Disconnect(t.Context(), client, "topicgate:", "alice", ""); err != nil || len(gone) != 1 {
-		t.Errorf("Disconnect() = %+v, %v; want one gone", gone, err)
-	}
-	g.close()
-
-	denied, err := r.Do(t.Context(), "acl", "log").Slice()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, entry := range denied {
-		if !strings.Contains(fmt.Sprint(entry), "setinfo") { // go-redis names itself where it may
-			t.Errorf("Redis denied %v", entry)
-		}
-	}
+	return newRig(t, func(o *rigOptions) { o.Policy, o.Verifier = store, verifier })
 }

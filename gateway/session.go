@@ -9,22 +9,20 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
-	"net"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
 	"golang.org/x/time/rate"
 
-	"topicgate/auth"
 	"topicgate/frames"
+	"topicgate/gateway/edge"
+	"topicgate/gateway/registry"
+	"topicgate/gateway/upstream"
+	"topicgate/gateway/wire"
 	"topicgate/policy"
 )
-
-// lingerTimeout is how long an ended session waits for its peers to read the last words and close.
-const lingerTimeout = 2 * time.Second
 
 // session is one WebSocket connection and its connection to a broker.
 //
@@ -32,44 +30,42 @@ const lingerTimeout = 2 * time.Second
 // happens to it (the policy changes, the token expires, the gateway drains) comes as a call of
 // finish or review from outside.
 type session struct {
-	// Immutable after adopt.
-	server        *Server
+	// Immutable after Adopt.
+	host          *Host
 	id            string
 	remote        netip.AddrPort
-	requestTokens requestTokens     // until CONNECT is answered
-	certificate   *x509.Certificate // likewise
+	requestTokens edge.RequestTokens // until CONNECT is answered
+	certificate   *x509.Certificate  // likewise
 	since         time.Time
 	ws            *websocket.Conn
 	reader        *bufio.Reader // what ws reads from
-	clientSocket  *socket
+	clientSocket  *wire.Socket
 
 	// Immutable after establish, which ends before down starts.
-	version        frames.Version
 	clientID       string // as the client knows it
 	upstreamID     string
-	counted        bool // guarded by server.mu
 	grant          *policy.Grant
-	broker         brokerConn
+	broker         upstream.Conn
 	keepAlive      time.Duration
 	will           *will  // nil: none
 	userProperty   []byte // encoded, added to each PUBLISH; nil: none
 	clientMaximum  int    // Maximum Packet Size of the client
 	brokerMaximum  int    // Maximum Packet Size of the broker
+	limiter        *rate.Limiter
 	aliasesUp      uint16 // Topic Alias Maximum that the broker gave the client
 	aliasesDown    uint16 // Topic Alias Maximum that the client gave the broker
-	reauthenticate bool   // the client connected with OAUTH2-JWT and may send AUTH
-	resumed        bool   // the broker had a Session present
-	limiter        *rate.Limiter
+	version        frames.Version
+	reauthenticate bool // the client connected with OAUTH2-JWT and may send AUTH
+	resumed        bool // the broker had a Session present
+	accepted       bool // the broker did, by its CONNACK
+	dialed         bool // broker is set; under end
 
-	// Written under identityMu, on re-authentication.
-	identityMu sync.Mutex
-	identity   auth.Identity
-	expiry     *time.Timer
+	whose credentials
 
-	client   outbound // towards the client
-	upstream outbound // towards the broker
+	client   wire.Outbound // towards the client
+	upstream wire.Outbound // towards the broker
 
-	info atomic.Pointer[SessionInfo] // once CONNECT was accepted
+	info atomic.Pointer[registry.SessionInfo] // once CONNECT was accepted
 
 	ids   packetIDs
 	subs  subscriptions
@@ -82,30 +78,23 @@ type session struct {
 	down downState
 
 	pings atomic.Int32 // PINGREQs of the client that wait for their PINGRESP
-
-	left   atomic.Bool   // the client has sent DISCONNECT, and the broker may have it
-	done   chan struct{} // closed by finish
-	endMu  sync.Mutex
-	endErr error              // the first cause
-	abort  context.CancelFunc // of what establish waits for; nil: for nothing that could be aborted
-	dialed bool               // broker is set
-
-	accepted bool         // the broker did, by its CONNACK
-	pumps    atomic.Int32 // that have not ended
-	begun    atomic.Bool  // all that is set up by establish is: the policy store's goroutines may use it
+	pumps atomic.Int32 // that have not ended
+	left  atomic.Bool  // the client has sent DISCONNECT, and the broker may have it
+	begun atomic.Bool  // all that is set up by establish is: the policy store's goroutines may use it
+	end   ending
 }
 
-func newSession(server *Server, remote netip.AddrPort, tokens requestTokens, certificate *x509.Certificate) *session {
+func newSession(host *Host, remote netip.AddrPort, tokens edge.RequestTokens, certificate *x509.Certificate) *session {
 	var id [8]byte
 	_, _ = rand.Read(id[:]) // never fails
 	return &session{
-		server:        server,
+		host:          host,
 		id:            hex.EncodeToString(id[:]),
 		remote:        remote,
 		requestTokens: tokens,
 		certificate:   certificate,
 		since:         time.Now(),
-		done:          make(chan struct{}),
+		end:           ending{done: make(chan struct{})},
 	}
 }
 
@@ -113,74 +102,55 @@ func newSession(server *Server, remote netip.AddrPort, tokens requestTokens, cer
 // silence, with its attributes as text.)
 func (s *session) log(level slog.Level, message string, args ...any) {
 	ctx := context.Background()
-	if !s.server.log.Enabled(ctx, level) {
+	if !s.host.Logger.Enabled(ctx, level) {
 		return
 	}
-	s.identityMu.Lock()
-	username := s.identity.Username
-	s.identityMu.Unlock()
+	username := s.whose.username()
 	record := slog.NewRecord(time.Now(), level, message, 0) // nobody asks for the source, and a Logger walks the stack for it
 	record.AddAttrs(slog.String("session_id", s.id), slog.String("remote", s.remote.String()))
 	if username != "" {
 		record.AddAttrs(slog.String("username", username), slog.String("client_id", s.clientID))
 	}
 	record.Add(args...)
-	_ = s.server.log.Handler().Handle(ctx, record)
+	_ = s.host.Logger.Handler().Handle(ctx, record)
 }
 
-// adopt takes over the upgraded connection; false if it is of a kind that can't be served.
-func (s *session) adopt(ws *websocket.Conn, reader *bufio.Reader) bool {
+// Adopt takes over the upgraded connection; false if it is of a kind that can't be served.
+func (s *session) Adopt(ws *websocket.Conn, reader *bufio.Reader) bool {
 	s.ws, s.reader = ws, reader
-	s.clientSocket = socketBelow(ws.NetConn())
+	s.clientSocket = wire.Below(ws.NetConn())
 	if s.clientSocket == nil {
 		s.log(slog.LevelError, "no socket below the WebSocket")
 		return false
 	}
-	s.clientSocket.limitWrites(s.server.options.WriteTimeout)
-	s.client.write = func(p []byte) error { return ws.WriteMessage(websocket.BinaryMessage, p) }
+	s.clientSocket.LimitWrites(s.host.WriteTimeout)
+	s.client.Write = func(p []byte) error { return ws.WriteMessage(websocket.BinaryMessage, p) }
 	return true
 }
 
-// socketBelow finds the socket under the layers of TLS and PROXY protocol.
-func socketBelow(c net.Conn) *socket {
-	for c != nil {
-		switch layer := c.(type) {
-		case *socket:
-			return layer
-		case *tls.Conn:
-			c = layer.NetConn()
-		case interface{ Raw() net.Conn }:
-			c = layer.Raw()
-		default:
-			return nil
-		}
-	}
-	return nil
-}
-
-// serve takes the session from the upgrade to its pumps, which go on by themselves, each on a goroutine of its
+// Serve takes the session from the upgrade to its pumps, which go on by themselves, each on a goroutine of its
 // own: establishing grows a stack. It is a job for the crew.
-func (s *session) serve() {
+func (s *session) Serve() {
 	connect, err := s.readConnect()
 	if err == nil {
-		s.clientSocket.endHandshake()
+		s.clientSocket.EndHandshake()
 		err = s.establish(connect)
 	}
 	if err != nil {
 		s.conclude(err, false)
 		return
 	}
-	s.server.options.Metrics.sessionStarted(s.version.String())
-	s.log(slog.LevelInfo, "session started", "version", s.version.String(), "broker", s.broker.address)
+	s.host.Metrics.SessionStarted(s.version.String())
+	s.log(slog.LevelInfo, "session started", "version", s.version.String(), "broker", s.broker.Address)
 	s.pumps.Store(2)
-	go s.pump(dirDown)
-	go s.pump(dirUp)
+	go s.pump(wire.Down)
+	go s.pump(wire.Up)
 }
 
 // pump pumps in one direction until it is parked or the session ends. Whichever ends last concludes.
-func (s *session) pump(d direction) {
+func (s *session) pump(d wire.Direction) {
 	run := s.pumpUp
-	if d == dirDown {
+	if d == wire.Down {
 		run = s.pumpDown
 	}
 	err := run()
@@ -188,6 +158,7 @@ func (s *session) pump(d direction) {
 		return
 	}
 	s.finish(err)
+	s.subs.letGo() // the other pump may wait for an answer
 	if s.pumps.Add(-1) == 0 {
 		s.conclude(err, true)
 	}
@@ -196,7 +167,7 @@ func (s *session) pump(d direction) {
 // conclude ends the session. When it returns, everything that the session started has ended, and both
 // connections are closed.
 func (s *session) conclude(err error, established bool) {
-	defer s.server.forget(s)
+	defer s.host.Forget(s)
 	s.finish(err) // a no-op if something else was first
 	err = s.cause()
 	if established {
@@ -208,12 +179,12 @@ func (s *session) conclude(err error, established bool) {
 	}
 	s.rememberLast(end)
 	s.leave(err, established)
-	s.subs.awaitReviews()
+	s.subs.requested.await()
 
 	if established {
-		s.server.options.Metrics.sessionEnded(s.version.String(), end.String())
+		s.host.Metrics.SessionEnded(s.version.String(), end.String())
 	} else {
-		s.server.options.Metrics.sessionsEnded.add(end.String(), 1)
+		s.host.Metrics.EndedEarly(end.String())
 	}
 	attributes := []any{"reason", end.String(), "duration_ms", time.Since(s.since).Milliseconds(),
 		"packets_up", s.up.packets, "packets_down", s.down.packets, "bytes_up", s.up.bytes, "bytes_down", s.down.bytes}
@@ -227,49 +198,37 @@ func (s *session) conclude(err error, established bool) {
 // finish ends the session because of err, if nothing has ended it yet: it wakes up both pumps, which
 // return. It never blocks and may be called from any goroutine.
 func (s *session) finish(err error) {
-	if err == nil {
-		err = ended(EndInternal, errors.New("BUG: ended without a cause"))
-	}
-	s.endMu.Lock()
-	defer s.endMu.Unlock()
-	if s.endErr != nil {
-		return
-	}
-	s.endErr = err
-	close(s.done)
-	if s.abort != nil {
-		s.abort()
-	}
-	now := time.Now()
-	_ = s.clientSocket.SetReadDeadline(now) // up returns
-	s.clientSocket.seal(now.Add(lingerTimeout))
-	s.server.lot.wake(s.clientSocket)
-	if s.dialed {
-		s.broker.wake(now)
-		s.server.lot.wake(s.broker.socket)
-	}
-	s.ids.close()
-	s.subs.close()
+	s.end.first(err, func() {
+		now := time.Now()
+		_ = s.clientSocket.SetReadDeadline(now) // up returns
+		s.clientSocket.Seal(now.Add(wire.LingerTimeout))
+		s.host.lot.Wake(s.clientSocket)
+		if s.dialed {
+			s.broker.Wake(now)
+			s.host.lot.Wake(s.broker.Socket)
+		}
+		s.ids.close()
+		s.subs.close()
+	})
 }
+
+// End ends the session for a reason of the gateway's own. It never blocks.
+func (s *session) End(reason EndReason) { s.finish(ended(reason, nil)) }
+
+// Done is closed when something has ended the session. What it has started may go on for a moment.
+func (s *session) Done() <-chan struct{} { return s.end.done }
 
 // waitFor lets finish abort what establish is about to wait for. The client may take its time from here on;
 // an error means that the session has ended already.
 func (s *session) waitFor(abort context.CancelFunc) error {
-	s.endMu.Lock()
-	defer s.endMu.Unlock()
-	if s.endErr == nil {
-		s.abort = abort
+	return s.end.unlessEnded(func() {
+		s.end.abort = abort
 		_ = s.clientSocket.SetReadDeadline(time.Time{})
-	}
-	return s.endErr
+	})
 }
 
 // cause is why the session ended; nil while it has not.
-func (s *session) cause() error {
-	s.endMu.Lock()
-	defer s.endMu.Unlock()
-	return s.endErr
-}
+func (s *session) cause() error { return s.end.cause() }
 
 // leave says goodbye to both sides and closes them.
 func (s *session) leave(err error, established bool) {
@@ -292,15 +251,15 @@ func (s *session) leave(err error, established bool) {
 	if established && code != 0 && s.version == frames.V5 && end != EndClientLost {
 		last = frames.Disconnect{Reason: code}.Append(nil, frames.V5)
 	}
-	deadline := time.Now().Add(lingerTimeout)
-	s.clientSocket.seal(deadline) // anew: the broker may have taken its time
-	_ = s.client.close(last)
+	deadline := time.Now().Add(wire.LingerTimeout)
+	s.clientSocket.Seal(deadline) // anew: the broker may have taken its time
+	_ = s.client.Close(last)
 	_ = s.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(row.status, ""), deadline)
 	s.halfCloseClient()
 	if s.accepted {
-		s.broker.drain(deadline)
+		s.broker.Drain(deadline)
 	}
-	s.broker.close()
+	s.broker.Close()
 	s.linger(deadline)
 	_ = s.ws.Close()
 	s.up.inbox.Skip(s.up.inbox.Len())
@@ -322,8 +281,8 @@ func (s *session) leaveBroker(established bool) {
 	if quiet {
 		last = frames.Disconnect{}.Append(nil, s.version)
 	}
-	_ = s.upstream.close(last)
-	s.broker.halfClose()
+	_ = s.upstream.Close(last)
+	s.broker.HalfClose()
 }
 
 // halfCloseClient ends our stream: after the Close frame the client waits for that (RFC 6455 section 7.1.1).
@@ -338,7 +297,7 @@ func (s *session) halfCloseClient() {
 // client's unread, would reset the connection, and our last words might be lost: the CONNACK that
 // tells it not to come back, the close status.
 func (s *session) linger(deadline time.Time) {
-	s.clientSocket.idle = nil
+	s.clientSocket.Idle = nil
 	_ = s.clientSocket.SetReadDeadline(deadline)
 	var drop [512]byte
 	const most = 1 << 20 // of a client that won't stop talking

@@ -12,6 +12,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"topicgate/frames"
+	"topicgate/gateway/internal/play"
 )
 
 // overSockets opens a session of alice between a client and a broker that the benchmark plays, over
@@ -27,7 +28,7 @@ func overSockets(b *testing.B, v frames.Version) (client *websocket.Conn, broker
 		return l
 	}
 	front, back := listen(), listen()
-	r := newRig(b, func(o *Options) {
+	r := newRig(b, func(o *rigOptions) {
 		o.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, network, back.Addr().String())
 		}
@@ -89,12 +90,12 @@ func BenchmarkSession(b *testing.B) {
 			packets := bytes.Repeat(publish.Append(nil, bb.v), bb.batch)
 			arrive := len(packets)
 			if bb.up && bb.v == frames.V5 {
-				arrive = len(unhex(b, stampedHex(topic, 0, 0, string(publish.Payload), "alice"))) * bb.batch
+				arrive = len(play.Unhex(b, play.StampedHex(topic, 0, 0, string(publish.Payload), "alice"))) * bb.batch
 			}
 			got := make([]byte, arrive)
 			in := io.Reader(broker)
 			if !bb.up {
-				in = &messages{ws: client}
+				in = &play.Messages{WS: client}
 			}
 			b.ReportAllocs()
 			before := usedCPU()

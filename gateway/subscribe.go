@@ -49,9 +49,9 @@ func (s *session) subscribeUp(p frames.Packet) error {
 	if err := s.beginExchange(frames.TypeSubscribe, subscribe.PacketID); err != nil {
 		return err
 	}
+	defer s.rememberNow() // when order is free again
 	s.subs.order.Lock()
 	defer s.subs.order.Unlock()
-	defer s.rememberNow()
 
 	id, _ := subscribe.Properties.Uint(frames.PropSubscriptionIdentifier)
 	e := newExchange(frames.TypeSuback, subscribe.PacketID, len(subscribe.Filters))
@@ -106,9 +106,9 @@ func (s *session) unsubscribeUp(p frames.Packet) error {
 	if err := s.beginExchange(frames.TypeUnsubscribe, unsubscribe.PacketID); err != nil {
 		return err
 	}
+	defer s.rememberNow() // when order is free again
 	s.subs.order.Lock()
 	defer s.subs.order.Unlock()
-	defer s.rememberNow()
 
 	e := newExchange(frames.TypeUnsuback, unsubscribe.PacketID, len(unsubscribe.TopicFilters))
 	r := request{version: s.version, identifiers: s.identifiers()}
@@ -162,7 +162,7 @@ func (s *session) beginExchange(t frames.Type, packetID uint16) error {
 		b.mu.Unlock()
 		return s.malformedUp(&frames.Error{Type: t, Code: frames.ProtocolError, Rule: "MQTT-2.2.1-3", Detail: "Packet Identifier in use"})
 	}
-	full := func() bool { return b.exchanges >= maxOpenExchanges && !b.closed }
+	full := func() bool { return b.exchanges >= maxOpenExchanges && !b.requested.closed.Load() }
 	if full() { // what the broker is to answer must be on its way
 		b.mu.Unlock()
 		if err := s.upIdle(); err != nil {
@@ -191,7 +191,7 @@ func (s *session) judgeFilter(asked frames.Subscription) frames.ReasonCode {
 		}
 		return frames.UnspecifiedError // 0x80 Failure; 3.1 has no such code, and nothing better
 	}
-	if s.subs.full(asked.TopicFilter, s.server.options.MaxSubscriptions) {
+	if s.subs.full(asked.TopicFilter, s.host.MaxSubscriptions) {
 		return refused(frames.QuotaExceeded, "quota", nil)
 	}
 	_, rest, _ := frames.SplitShare(asked.TopicFilter)
@@ -202,11 +202,11 @@ func (s *session) judgeFilter(asked frames.Subscription) frames.ReasonCode {
 		return refused(frames.NotAuthorized, "reserved_topic", nil)
 	}
 	access := s.access()
-	if s.server.options.SubscribeMode == SubscribeNarrow && access.Reachable(rest) {
+	if s.host.SubscribeMode == SubscribeNarrow && access.Reachable(rest) {
 		return frames.Success
 	}
 	d := access.Subscribe(rest)
-	if s.server.options.SubscribeMode == SubscribeStrict && d.Allowed {
+	if s.host.SubscribeMode == SubscribeStrict && d.Allowed {
 		return frames.Success
 	}
 	return refused(frames.NotAuthorized, reasonOf(d), d.Rule)

@@ -44,10 +44,9 @@ type subscriptions struct {
 	exchanges int                      // of the client's, that wait
 	sending   bool                     // a review has changed the tables, and the broker is yet to hear of it
 	unheard   bool                     // that failed: what the broker has nobody knows
-	wanted    bool                     // a review
-	reviewing bool                     // one is under way, or is soon
-	closed    bool                     // the session has ended
-	changed   sync.Cond                // an exchange, a review's sending or the reviews have ended, or the session; L is mu
+	changed   sync.Cond                // an exchange or a review's sending has ended, or the session; L is mu
+
+	requested reviewRequest
 
 	withoutIDs bool // the broker knows no Subscription Identifiers; set before the session begins
 
@@ -124,6 +123,7 @@ func (b *subscriptions) put(asked frames.Subscription, id uint32) (sub *subscrip
 			sub.group, sub.rest = strings.TrimSuffix(asked.TopicFilter, rest), rest
 		}
 		b.asked[asked.TopicFilter] = sub
+		b.requested.of.Store(int32(len(b.asked)))
 		b.weight += weigh(asked.TopicFilter)
 		if sub.local() {
 			b.locals.Add(1)
@@ -138,6 +138,7 @@ func (b *subscriptions) put(asked frames.Subscription, id uint32) (sub *subscrip
 func (b *subscriptions) remove(sub *subscription, r *request, slot int) {
 	b.assign(sub, narrowed{}, r, slot, onlyChanges)
 	delete(b.asked, sub.TopicFilter)
+	b.requested.of.Store(int32(len(b.asked)))
 	b.weight -= weigh(sub.TopicFilter)
 	if sub.local() {
 		b.locals.Add(-1)
@@ -235,11 +236,13 @@ func (h *heldFilter) options() frames.Subscription {
 	return options
 }
 
-// close wakes up who waits for an answer.
-func (b *subscriptions) close() {
+// close notes that the session has ended. It takes no lock: letGo does, for whoever waits.
+func (b *subscriptions) close() { b.requested.closed.Store(true) }
+
+// letGo wakes up who waits for an answer, after close.
+func (b *subscriptions) letGo() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.init()
-	b.closed = true
 	b.changed.Broadcast()
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/gorilla/websocket"
 
 	"topicgate/frames"
+	"topicgate/gateway/metrics"
+	"topicgate/gateway/wire"
 	"topicgate/policy"
 )
 
@@ -19,7 +21,7 @@ type upState struct {
 	inbox   frames.Buffer
 	message io.Reader // the WebSocket message that is being read; nil: between two
 	maximum int       // longest packet that the client may send
-	counts  packetCounts
+	counts  metrics.PacketCounts
 	packets uint64
 	bytes   uint64
 
@@ -30,7 +32,7 @@ type upState struct {
 }
 
 func (u *upState) count(p frames.Packet) {
-	u.counts.add(byte(p.Type()), len(p.Raw))
+	u.counts.Add(byte(p.Type()), len(p.Raw))
 	u.packets++
 	u.bytes += uint64(len(p.Raw))
 }
@@ -38,12 +40,12 @@ func (u *upState) count(p frames.Packet) {
 // pumpUp reads the client until there is nothing more to read. Packets are judged where they lie and
 // go to the broker when no further one is ready.
 func (s *session) pumpUp() error {
-	s.clientSocket.idle = s.upWaits
+	s.clientSocket.Idle = s.upWaits
 	for {
 		for {
 			p, ok, err := s.up.inbox.Next(s.version, s.up.maximum)
 			if err != nil {
-				s.server.options.Metrics.malformedPacket(dirUp)
+				s.host.Metrics.MalformedPacket(wire.Up)
 				return s.upEnded(brokenPacket(err))
 			}
 			if !ok {
@@ -55,8 +57,8 @@ func (s *session) pumpUp() error {
 			}
 		}
 		err := s.receive()
-		if err == errPark {
-			if err = s.park(dirUp); err == errParked {
+		if err == wire.ErrPark {
+			if err = s.park(wire.Up); err == errParked {
 				return err
 			}
 		}
@@ -68,8 +70,8 @@ func (s *session) pumpUp() error {
 
 // upEnded sends on what was judged before the end.
 func (s *session) upEnded(err error) error {
-	_ = s.upstream.flush()
-	s.up.counts.flush(s.server.options.Metrics, dirUp)
+	_ = s.upstream.Flush()
+	s.up.counts.Flush(s.host.Metrics, wire.Up)
 	return err
 }
 
@@ -87,11 +89,11 @@ func (s *session) upWaits() error {
 // upIdle sends on what was judged so far: the pump is about to wait for something, perhaps in the
 // middle of a packet, whose bytes stay as they are.
 func (s *session) upIdle() error {
-	s.up.counts.flush(s.server.options.Metrics, dirUp)
-	if err := s.upstream.flush(); err != nil {
+	s.up.counts.Flush(s.host.Metrics, wire.Up)
+	if err := s.upstream.Flush(); err != nil {
 		return s.brokerWriteError(err)
 	}
-	if err := s.client.flush(); err != nil {
+	if err := s.client.Flush(); err != nil {
 		return s.clientWriteError(err)
 	}
 	return nil
@@ -113,10 +115,10 @@ func (s *session) receive() error {
 		}
 		s.up.message = message
 	}
-	if err := s.upstream.settle(); err != nil { // the inbox may move
+	if err := s.upstream.TakeOver(); err != nil { // the inbox may move
 		return s.brokerWriteError(err)
 	}
-	n, err := s.up.message.Read(roomFor(&s.up.inbox))
+	n, err := s.up.message.Read(wire.RoomFor(&s.up.inbox))
 	s.up.inbox.Filled(n)
 	if err == io.EOF {
 		s.up.message = nil
@@ -127,9 +129,9 @@ func (s *session) receive() error {
 
 // awaitMessage waits where the wait can be given up: before gorilla reads, which remembers errors.
 func (s *session) awaitMessage() error {
-	s.clientSocket.allowed = true
+	s.clientSocket.AllowPark(true)
 	_, err := s.reader.Peek(1)
-	s.clientSocket.allowed = false
+	s.clientSocket.AllowPark(false)
 	return err
 }
 
@@ -163,12 +165,12 @@ func (s *session) handleUp(p frames.Packet) error {
 }
 
 func (s *session) malformedUp(err error) error {
-	s.server.options.Metrics.malformedPacket(dirUp)
+	s.host.Metrics.MalformedPacket(wire.Up)
 	return brokenPacket(err)
 }
 
 func (s *session) forwardUp(raw []byte) error {
-	if err := s.upstream.forward(raw); err != nil {
+	if err := s.upstream.Forward(raw); err != nil {
 		return s.brokerWriteError(err)
 	}
 	return nil
@@ -208,7 +210,7 @@ func (s *session) publishUp(p frames.Packet) error {
 	if d := s.up.recent.ask(s.access(), topicName, (*policy.Access).Publish); !d.Allowed {
 		return s.rejectPublish(&publish, topicName, d)
 	}
-	if s.server.options.AuditAllowed {
+	if s.host.AuditAllowed {
 		s.auditPublish(&publish, topicName)
 	}
 	size := len(p.Raw) + len(topicName) + len(s.userProperty) + propertyOverhead
@@ -230,7 +232,7 @@ func (s *session) publishUp(p frames.Packet) error {
 	}
 	s.up.properties = s.stampProperties(s.up.properties[:0], publish.Properties)
 	publish.Properties = s.up.properties
-	if err := s.upstream.publish(&publish, s.version, size); err != nil {
+	if err := s.upstream.Publish(&publish, s.version, size); err != nil {
 		return s.brokerWriteError(err)
 	}
 	return nil
@@ -253,7 +255,7 @@ func (s *session) forged(p frames.Property) bool {
 		return false
 	}
 	name, _ := p.Pair()
-	return bytes.EqualFold(name, []byte(s.server.options.UserProperty))
+	return bytes.EqualFold(name, []byte(s.host.UserProperty))
 }
 
 // slowDown waits until the session may publish again. What is on its way goes out first; the client
@@ -271,7 +273,7 @@ func (s *session) slowDown() error {
 	select {
 	case <-timer.C:
 		return nil
-	case <-s.done:
+	case <-s.end.done:
 		return s.cause()
 	}
 }
@@ -293,7 +295,7 @@ func (s *session) pubrelUp(p frames.Packet) error {
 func (s *session) acknowledge(t frames.Type, id uint16, reason frames.ReasonCode) error {
 	ack := frames.Ack{Type: t, PacketID: id, Reason: reason}
 	var packet [8]byte
-	if err := s.client.addBytes(ack.Append(packet[:0], s.version)); err != nil {
+	if err := s.client.Add(ack.Append(packet[:0], s.version)); err != nil {
 		return s.clientWriteError(err)
 	}
 	return s.keepBrokerAwake()
@@ -303,10 +305,10 @@ func (s *session) acknowledge(t frames.Type, id uint16, reason frames.ReasonCode
 // Keep Alive although the client has not been silent: what the gateway answers itself never
 // reaches the broker, which would end the session.
 func (s *session) keepBrokerAwake() error {
-	if s.keepAlive == 0 || time.Since(s.broker.socket.lastWrite()) < s.keepAlive/2 {
+	if s.keepAlive == 0 || time.Since(s.broker.Socket.LastWrite()) < s.keepAlive/2 {
 		return nil
 	}
-	if err := s.upstream.addBytes(frames.AppendPingreq(nil)); err != nil {
+	if err := s.upstream.Add(frames.AppendPingreq(nil)); err != nil {
 		return s.brokerWriteError(err)
 	}
 	return nil

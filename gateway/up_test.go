@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 
 	"topicgate/frames"
+	"topicgate/gateway/internal/play"
 )
 
 func TestARefusedPublishIsAnsweredAsItsQoSAndVersionDemand(t *testing.T) {
@@ -26,170 +27,170 @@ func TestARefusedPublishIsAnsweredAsItsQoSAndVersionDemand(t *testing.T) {
 		{frames.V5, 2, "50 03 00 07 87", ""}, // an error ends the exchange, section 4.3.3
 	}
 	for _, tt := range tests {
-		c := newRig(t, nil).connect(tt.v, "alice")
-		c.say(publishHex(tt.v, "chat/status/bob", tt.qos, 7, "I am bob"))
+		c := newRig(t, nil).Connect(tt.v, "alice")
+		c.Say(play.PublishHex(tt.v, "chat/status/bob", tt.qos, 7, "I am bob"))
 		if tt.answer != "" {
-			c.hears(tt.answer)
+			c.Hears(tt.answer)
 		}
 		if tt.pubrel != "" {
-			c.say("62 02 00 07")
-			c.hears(tt.pubrel)
+			c.Say("62 02 00 07")
+			c.Hears(tt.pubrel)
 		}
-		c.nothingUp()
+		c.NothingUp()
 	}
 }
 
 func TestARefusedPublishDisconnectsIfSoConfigured(t *testing.T) {
-	for _, v := range versions {
-		c := newRig(t, func(o *Options) { o.DenyPublish = DenyDisconnect }).connect(v, "alice")
-		c.say(publishHex(v, "chat/status/bob", 0, 0, "dropped all the same"))
-		c.nothingUp()
-		c.say(publishHex(v, "chat/status/bob", 1, 7, "x"))
+	for _, v := range play.Versions {
+		c := newRig(t, func(o *rigOptions) { o.DenyPublish = DenyDisconnect }).Connect(v, "alice")
+		c.Say(play.PublishHex(v, "chat/status/bob", 0, 0, "dropped all the same"))
+		c.NothingUp()
+		c.Say(play.PublishHex(v, "chat/status/bob", 1, 7, "x"))
 		if v == frames.V5 { // which has the words for it
-			c.hears("40 03 00 07 87")
+			c.Hears("40 03 00 07 87")
 			continue
 		}
-		c.closes(4403)
-		c.brokerEnds()
+		c.Closes(4403)
+		c.BrokerEnds()
 	}
 }
 
 func TestTheHandshakeOfARefusedPublishIsTheGateways(t *testing.T) {
 	for _, v := range []frames.Version{frames.V31, frames.V311} {
-		c := newRig(t, nil).connect(v, "alice")
-		c.say(publishHex(v, "chat/status/bob", 2, 7, "x"))
-		c.hears("50 02 00 07")
+		c := newRig(t, nil).Connect(v, "alice")
+		c.Say(play.PublishHex(v, "chat/status/bob", 2, 7, "x"))
+		c.Hears("50 02 00 07")
 		// Once more with DUP, and once with an allowed topic: until PUBREL it is the same message.
 		again := frames.Publish{Dup: true, QoS: 2, PacketID: 7, TopicName: []byte("chat/status/bob")}
-		c.send(again.Append(nil, v))
-		c.hears("50 02 00 07")
-		c.say(publishHex(v, "chat/status/alice", 2, 7, "x"))
-		c.hears("50 02 00 07")
-		c.say("62 02 00 07")
-		c.hears("70 02 00 07")
+		c.Send(again.Append(nil, v))
+		c.Hears("50 02 00 07")
+		c.Say(play.PublishHex(v, "chat/status/alice", 2, 7, "x"))
+		c.Hears("50 02 00 07")
+		c.Say("62 02 00 07")
+		c.Hears("70 02 00 07")
 		// Then the identifier is free, and a second PUBREL is the broker's.
-		c.say("62 02 00 07")
-		c.passes("62 02 00 07")
-		c.say(publishHex(v, "chat/status/alice", 2, 7, "x"))
-		c.passes(publishHex(v, "chat/status/alice", 2, 7, "x"))
+		c.Say("62 02 00 07")
+		c.Passes("62 02 00 07")
+		c.Say(play.PublishHex(v, "chat/status/alice", 2, 7, "x"))
+		c.Passes(play.PublishHex(v, "chat/status/alice", 2, 7, "x"))
 	}
 }
 
 func TestAcknowledgementsOfUnknownIdentifiersAreTheBrokersToJudge(t *testing.T) {
-	for _, v := range versions {
-		c := newRig(t, nil).connect(v, "alice")
+	for _, v := range play.Versions {
+		c := newRig(t, nil).Connect(v, "alice")
 		for _, packet := range []string{"40 02 00 63", "50 02 00 63", "62 02 00 63", "70 02 00 63"} {
-			c.say(packet)
-			c.passes(packet)
+			c.Say(packet)
+			c.Passes(packet)
 		}
 	}
 }
 
 func TestADuplicateOfAMessageThatTheBrokerHasIsNotAnsweredAnew(t *testing.T) {
-	eachVersion(t, func(t *testing.T, v frames.Version) {
+	play.EachVersion(t, func(t *testing.T, v frames.Version) {
 		r := newRig(t, nil)
-		c := r.connect(v, "alice")
-		publish := publishHex(v, "chat/status/alice", 1, 5, "x")
-		second := publishHex(v, "chat/status/alice", 2, 6, "x")
+		c := r.Connect(v, "alice")
+		publish := play.PublishHex(v, "chat/status/alice", 1, 5, "x")
+		second := play.PublishHex(v, "chat/status/alice", 2, 6, "x")
 		if v == frames.V5 {
-			c.say(publish + second)
-			c.passes(stampedHex("chat/status/alice", 1, 5, "x", "alice"))
-			c.passes(stampedHex("chat/status/alice", 2, 6, "x", "alice"))
+			c.Say(publish + second)
+			c.Passes(play.StampedHex("chat/status/alice", 1, 5, "x", "alice"))
+			c.Passes(play.StampedHex("chat/status/alice", 2, 6, "x", "alice"))
 		} else {
-			c.say(publish + second)
-			c.passes(publish)
-			c.passes(second)
+			c.Say(publish + second)
+			c.Passes(publish)
+			c.Passes(second)
 		}
-		r.follow("pattern read chat/status/+")
+		r.Follow("pattern read chat/status/+")
 
 		// QoS 1: the broker's PUBACK answers both. QoS 2: the exchange goes on to its PUBREL.
 		for id := range uint16(2) {
 			p := frames.Publish{Dup: true, QoS: frames.QoS(1 + id), PacketID: 5 + id, TopicName: []byte("chat/status/alice"), Payload: []byte("x")}
-			c.send(p.Append(nil, v))
+			c.Send(p.Append(nil, v))
 		}
-		c.hears("50 02 00 06")
-		c.nothingUp()
-		c.reply("40 02 00 05 50 02 00 06")
-		c.hears("40 02 00 05")
-		c.hears("50 02 00 06")
-		c.say("62 02 00 06")
-		c.passes("62 02 00 06")
-		c.reply("70 02 00 06")
-		c.hears("70 02 00 06")
+		c.Hears("50 02 00 06")
+		c.NothingUp()
+		c.Reply("40 02 00 05 50 02 00 06")
+		c.Hears("40 02 00 05")
+		c.Hears("50 02 00 06")
+		c.Say("62 02 00 06")
+		c.Passes("62 02 00 06")
+		c.Reply("70 02 00 06")
+		c.Hears("70 02 00 06")
 
 		// Both identifiers are free again.
 		want := frames.Success
 		if v == frames.V5 {
 			want = frames.NotAuthorized
 		}
-		c.say(publish)
-		c.hears(ackHex(frames.TypePuback, 5, want, v))
+		c.Say(publish)
+		c.Hears(play.AckHex(frames.TypePuback, 5, want, v))
 	})
 }
 
 func TestARefusedPublishOfAResumedSessionCompletesAtTheBroker(t *testing.T) {
 	// The PUBLISH before the connection was lost may have been forwarded; the identifier must not stay taken.
-	c := newRig(t, nil).connectWith(func() frames.Connect {
-		connect := connectOf(frames.V311, "alice")
+	c := newRig(t, nil).ConnectWith(func() frames.Connect {
+		connect := play.ConnectOf(frames.V311, "alice")
 		connect.CleanStart = false
 		return connect
 	}(), "20 02 01 00")
 	p := frames.Publish{Dup: true, QoS: 2, PacketID: 5, TopicName: []byte("chat/status/bob")}
-	c.send(p.Append(nil, frames.V311))
-	c.hears("50 02 00 05")
-	c.say("62 02 00 05")
-	c.passes("62 02 00 05")
+	c.Send(p.Append(nil, frames.V311))
+	c.Hears("50 02 00 05")
+	c.Say("62 02 00 05")
+	c.Passes("62 02 00 05")
 }
 
 func TestPacketsAreCutWhereTheyAreNotWhereMessagesAre(t *testing.T) {
-	for _, v := range versions {
-		c := newRig(t, nil).connect(v, "alice")
-		one := unhex(t, publishHex(v, "chat/status/alice", 1, 1, "one"))
-		two := unhex(t, publishHex(v, "chat/status/alice", 1, 2, "two"))
+	for _, v := range play.Versions {
+		c := newRig(t, nil).Connect(v, "alice")
+		one := play.Unhex(t, play.PublishHex(v, "chat/status/alice", 1, 1, "one"))
+		two := play.Unhex(t, play.PublishHex(v, "chat/status/alice", 1, 2, "two"))
 		want := func(id uint16, payload string) {
 			t.Helper()
 			if v == frames.V5 {
-				c.passes(stampedHex("chat/status/alice", 1, id, payload, "alice"))
+				c.Passes(play.StampedHex("chat/status/alice", 1, id, payload, "alice"))
 			} else {
-				c.passes(publishHex(v, "chat/status/alice", 1, id, payload))
+				c.Passes(play.PublishHex(v, "chat/status/alice", 1, id, payload))
 			}
 		}
 		for i := 1; i < len(one); i++ { // [MQTT-6.0.0-2]
-			c.send(one[:i])
-			c.send(one[i:])
+			c.Send(one[:i])
+			c.Send(one[i:])
 			want(1, "one")
 		}
 		for i := range one { // a byte each
-			c.send(one[i : i+1])
+			c.Send(one[i : i+1])
 		}
 		want(1, "one")
-		c.send(append(append(append([]byte{}, one...), two...), 0xC0))
+		c.Send(append(append(append([]byte{}, one...), two...), 0xC0))
 		want(1, "one")
 		want(2, "two")
-		c.say("00")
-		c.passes("c0 00")
+		c.Say("00")
+		c.Passes("c0 00")
 	}
 }
 
 func TestWholePacketsDoNotWaitForTheRestOfTheirMessage(t *testing.T) {
-	c := newRig(t, nil).connect(frames.V311, "alice")
-	w, err := c.ws.NextWriter(2)
+	c := newRig(t, nil).Connect(frames.V311, "alice")
+	w, err := c.WS.NextWriter(2)
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := publishHex(frames.V311, "chat/status/alice", 0, 0, "first")
+	first := play.PublishHex(frames.V311, "chat/status/alice", 0, 0, "first")
 	// More than the client's buffer, so that a fragment is sent; the message goes on.
-	big := publishHex(frames.V311, "chat/status/alice", 0, 0, string(make([]byte, 8<<10)))
+	big := play.PublishHex(frames.V311, "chat/status/alice", 0, 0, string(make([]byte, 8<<10)))
 	rest := make(chan struct{})
 	written := make(chan error, 1)
 	go func() {
-		_, err := w.Write(append(unhex(t, first), unhex(t, big)...))
+		_, err := w.Write(append(play.Unhex(t, first), play.Unhex(t, big)...))
 		<-rest
 		written <- errors.Join(err, w.Close())
 	}()
-	c.passes(first)
+	c.Passes(first)
 	close(rest)
-	c.passes(big)
+	c.Passes(big)
 	if err := <-written; err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +222,7 @@ func TestWhatOnlyServersOrNobodySendsEndsTheSession(t *testing.T) {
 		{"DISCONNECT with a Server Reference", "", "e0 06 80 04 1c 00 01 78", "82"},
 	}
 	for _, tt := range tests {
-		for _, v := range versions {
+		for _, v := range play.Versions {
 			packet := tt.v3
 			if v == frames.V5 {
 				packet = tt.v5
@@ -232,16 +233,16 @@ func TestWhatOnlyServersOrNobodySendsEndsTheSession(t *testing.T) {
 			if v == frames.V31 && tt.name == "PUBREL without its flags" {
 				continue // QoS bits are looked at there, and these are wrong too; covered by frames
 			}
-			c := newRig(t, nil).connect(v, "alice")
-			c.say(packet)
+			c := newRig(t, nil).Connect(v, "alice")
+			c.Say(packet)
 			if v == frames.V5 {
-				p := c.expect(frames.TypeDisconnect)
-				if len(p.Body) != 1 || !containsByte(unhex(t, tt.code), p.Body[0]) {
+				p := c.Expect(frames.TypeDisconnect)
+				if len(p.Body) != 1 || !containsByte(play.Unhex(t, tt.code), p.Body[0]) {
 					t.Errorf("%s: DISCONNECT % x; want reason %s", tt.name, p.Raw, tt.code)
 				}
 			}
-			c.closes(1002)
-			c.brokerEnds()
+			c.Closes(1002)
+			c.BrokerEnds()
 		}
 	}
 }
@@ -256,56 +257,56 @@ func containsByte(codes []byte, code byte) bool {
 }
 
 func TestAPacketOverTheMaximumIsRefusedFromItsHeader(t *testing.T) {
-	for _, v := range versions {
-		c := newRig(t, func(o *Options) { o.MaxPacketBytes = 1000 }).connect(v, "alice")
-		c.say("30 e9 07") // 1001 bytes and the header; the body never comes
+	for _, v := range play.Versions {
+		c := newRig(t, func(o *rigOptions) { o.MaxPacketBytes = 1000 }).Connect(v, "alice")
+		c.Say("30 e9 07") // 1001 bytes and the header; the body never comes
 		if v == frames.V5 {
-			c.hears("e0 01 95")
+			c.Hears("e0 01 95")
 		}
-		c.closes(1009)
-		c.brokerEnds()
+		c.Closes(1009)
+		c.BrokerEnds()
 	}
 }
 
 func TestTheGatewayKeepsABrokerAwakeThatHearsNothing(t *testing.T) {
-	eachVersion(t, func(t *testing.T, v frames.Version) {
-		connect := connectOf(v, "alice")
+	play.EachVersion(t, func(t *testing.T, v frames.Version) {
+		connect := play.ConnectOf(v, "alice")
 		connect.KeepAlive = 60
-		c := newRig(t, nil).connectWith(connect, acceptedBy(v)).patient()
-		refused := publishHex(v, "chat/status/bob", 0, 0, "x")
-		c.say(refused)
-		c.nothingUp() // it has just heard of us
+		c := newRig(t, nil).ConnectWith(connect, play.AcceptedBy(v)).Patient()
+		refused := play.PublishHex(v, "chat/status/bob", 0, 0, "x")
+		c.Say(refused)
+		c.NothingUp() // it has just heard of us
 		for range 3 {
-			sleep(30)
-			c.say(refused)
-			c.passes("c0 00")
-			c.reply("d0 00") // which the client has not asked for
+			play.Pass(30)
+			c.Say(refused)
+			c.Passes("c0 00")
+			c.Reply("d0 00") // which the client has not asked for
 			synctest.Wait()  // it is dropped before the client asks
 		}
-		c.nothingUp()
+		c.NothingUp()
 
-		sleep(40)
+		play.Pass(40)
 		subscribe := frames.Subscribe{PacketID: 9, Filters: []frames.Subscription{{TopicFilter: "secret/#"}}}
-		c.send(subscribe.Append(nil, v))
-		c.passes("c0 00")
+		c.Send(subscribe.Append(nil, v))
+		c.Passes("c0 00")
 		if v == frames.V5 {
-			c.hears("90 04 00 09 00 87")
+			c.Hears("90 04 00 09 00 87")
 		} else {
-			c.hears("90 03 00 09 80")
+			c.Hears("90 03 00 09 80")
 		}
-		c.reply("d0 00")
+		c.Reply("d0 00")
 		synctest.Wait()
-		c.nothingUp()
+		c.NothingUp()
 	})
 }
 
 func TestTheBrokersKeepAliveCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		connect := connectOf(frames.V5, "alice")
+		connect := play.ConnectOf(frames.V5, "alice")
 		connect.KeepAlive = 600
-		c := newRig(t, nil).connectWith(connect, "20 06 00 00 03 13 00 0a").patient() // Server Keep Alive 10
-		sleep(6)
-		c.say(publishHex(frames.V5, "chat/status/bob", 0, 0, "x"))
-		c.passes("c0 00")
+		c := newRig(t, nil).ConnectWith(connect, "20 06 00 00 03 13 00 0a").Patient() // Server Keep Alive 10
+		play.Pass(6)
+		c.Say(play.PublishHex(frames.V5, "chat/status/bob", 0, 0, "x"))
+		c.Passes("c0 00")
 	})
 }

@@ -5,21 +5,22 @@ import (
 	"testing/synctest"
 
 	"topicgate/frames"
+	"topicgate/gateway/internal/play"
 )
 
-// withWill is connectOf with a Will.
+// withWill is ConnectOf with a Will.
 func withWill(v frames.Version, topic string) frames.Connect {
-	connect := connectOf(v, "alice")
+	connect := play.ConnectOf(v, "alice")
 	connect.Will = &frames.Will{TopicName: topic, Payload: []byte("gone"), QoS: 1, Retain: true}
 	return connect
 }
 
 func TestAWillThatMayNotBePublishedIsRefused(t *testing.T) {
-	eachVersion(t, func(t *testing.T, v frames.Version) {
+	play.EachVersion(t, func(t *testing.T, v frames.Version) {
 		r := newRig(t, nil)
 		for _, topic := range []string{"chat/status/bob", "$CONTROL/dynamic-security/v1", "$topicgate/token", "$topicgate", "chat/status/secret"} {
-			r.dial(v).opens(withWill(v, topic)).wantRefused(5, 0x87, 4403)
-			r.wantAudited(`"action":"will"`, `"topic":"`+topic+`"`)
+			r.Dial(v).Opens(withWill(v, topic)).WantRefused(5, 0x87, 4403)
+			r.WantAudited(`"action":"will"`, `"topic":"`+topic+`"`)
 		}
 	})
 }
@@ -32,13 +33,13 @@ func TestAWillIsStamped(t *testing.T) {
 		AppendUint(frames.PropWillDelayInterval, 5).
 		AppendPair(frames.PropUserProperty, []byte("TOPICGATE-USER"), []byte("root")).
 		AppendPair(frames.PropUserProperty, []byte("topicgate-user2"), []byte("kept"))
-	c := r.dial(frames.V5).opens(connect)
-	c.accept()
-	up, err := frames.ParseConnect(c.fromGateway(frames.TypeConnect))
+	c := r.Dial(frames.V5).Opens(connect)
+	c.Accept()
+	up, err := frames.ParseConnect(c.FromGateway(frames.TypeConnect))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := stamp(frames.Properties(nil).AppendUint(frames.PropWillDelayInterval, 5).
+	want := play.Stamp(frames.Properties(nil).AppendUint(frames.PropWillDelayInterval, 5).
 		AppendPair(frames.PropUserProperty, []byte("topicgate-user2"), []byte("kept")))
 	if up.Will == nil || string(up.Will.Properties) != string(want) || up.Will.TopicName != "chat/status/alice" || up.Will.QoS != 1 || !up.Will.Retain {
 		t.Errorf("upstream Will = %+v; want properties % x", up.Will, want)
@@ -50,31 +51,31 @@ func TestAWillFiresWhenTheSessionEndsUnlessItMayNotAnyMore(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		revoke bool
-		end    func(c *conversation)
+		end    func(c *play.Conversation)
 		broker string // what the broker gets before the end; empty: nothing, the Will fires
 	}{
-		{"lost, allowed", false, func(c *conversation) { _ = c.ws.Close() }, ""},
-		{"lost, revoked", true, func(c *conversation) { _ = c.ws.Close() }, "e0 00"},
-		{"protocol error, allowed", false, func(c *conversation) { c.say("d0 00") }, ""},
-		{"protocol error, revoked", true, func(c *conversation) { c.say("d0 00") }, "e0 00"},
-		{"drained, revoked", true, func(c *conversation) { go c.server.Close() }, "e0 00"},
-		{"DISCONNECT, allowed", false, func(c *conversation) { c.say("e0 00") }, "e0 00"},
-		{"DISCONNECT, revoked", true, func(c *conversation) { c.say("e0 00") }, "e0 00"},
+		{"lost, allowed", false, func(c *play.Conversation) { _ = c.WS.Close() }, ""},
+		{"lost, revoked", true, func(c *play.Conversation) { _ = c.WS.Close() }, "e0 00"},
+		{"protocol error, allowed", false, func(c *play.Conversation) { c.Say("d0 00") }, ""},
+		{"protocol error, revoked", true, func(c *play.Conversation) { c.Say("d0 00") }, "e0 00"},
+		{"drained, revoked", true, func(c *play.Conversation) { go rigOf(c).server.Close() }, "e0 00"},
+		{"DISCONNECT, allowed", false, func(c *play.Conversation) { c.Say("e0 00") }, "e0 00"},
+		{"DISCONNECT, revoked", true, func(c *play.Conversation) { c.Say("e0 00") }, "e0 00"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			eachVersion(t, func(t *testing.T, v frames.Version) {
+			play.EachVersion(t, func(t *testing.T, v frames.Version) {
 				r := newRig(t, nil)
-				c := r.connectWith(withWill(v, "chat/status/alice"), acceptedBy(v))
+				c := r.ConnectWith(withWill(v, "chat/status/alice"), play.AcceptedBy(v))
 				if tt.revoke {
-					r.follow(revoked)
+					r.Follow(revoked)
 				}
 				tt.end(c)
 				if tt.broker != "" {
-					c.passes(tt.broker)
+					c.Passes(tt.broker)
 				}
-				c.brokerEnds()
+				c.BrokerEnds()
 				if tt.name == "lost, revoked" {
-					r.wantAudited(`"action":"will"`, `"decision":"refused"`, `"topic":"chat/status/alice"`)
+					r.WantAudited(`"action":"will"`, `"decision":"refused"`, `"topic":"chat/status/alice"`)
 				}
 			})
 		})
@@ -91,31 +92,31 @@ func TestADisconnectDoesNotFireAWillThatMayNotBePublished(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, nil)
-			c := r.connectWith(withWill(frames.V5, "chat/status/alice"), acceptedBy(frames.V5))
-			c.say(tt.said)
-			c.passes(tt.allowed)
-			c.brokerEnds()
+			c := r.ConnectWith(withWill(frames.V5, "chat/status/alice"), play.AcceptedBy(frames.V5))
+			c.Say(tt.said)
+			c.Passes(tt.allowed)
+			c.BrokerEnds()
 
-			c = r.connectWith(withWill(frames.V5, "chat/status/alice"), acceptedBy(frames.V5))
-			r.follow("pattern read #")
-			c.say(tt.said)
-			c.passes(tt.revoked)
-			c.brokerEnds()
-			r.wantAudited(`"action":"will"`, `"decision":"refused"`, `"topic":"chat/status/alice"`)
+			c = r.ConnectWith(withWill(frames.V5, "chat/status/alice"), play.AcceptedBy(frames.V5))
+			r.Follow("pattern read #")
+			c.Say(tt.said)
+			c.Passes(tt.revoked)
+			c.BrokerEnds()
+			r.WantAudited(`"action":"will"`, `"decision":"refused"`, `"topic":"chat/status/alice"`)
 		})
 	}
 }
 
 func TestTheWillOfAClientThatWasNeverAcceptedDoesNotFire(t *testing.T) {
-	eachVersion(t, func(t *testing.T, v frames.Version) {
+	play.EachVersion(t, func(t *testing.T, v frames.Version) {
 		r := newRig(t, nil)
-		c := r.dial(v).opens(withWill(v, "chat/status/alice"))
-		c.accept()
-		c.fromGateway(frames.TypeConnect)
+		c := r.Dial(v).Opens(withWill(v, "chat/status/alice"))
+		c.Accept()
+		c.FromGateway(frames.TypeConnect)
 		go r.server.Close()
 		synctest.Wait()
-		c.reply(acceptedBy(v))
-		c.passes("e0 00")
-		c.brokerEnds()
+		c.Reply(play.AcceptedBy(v))
+		c.Passes("e0 00")
+		c.BrokerEnds()
 	})
 }

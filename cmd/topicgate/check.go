@@ -5,7 +5,7 @@ import (
 	"log/slog"
 
 	"topicgate/config"
-	"topicgate/gateway"
+	"topicgate/gateway/edge"
 	"topicgate/policy"
 )
 
@@ -14,7 +14,7 @@ import (
 func checkParts(c config.Config) error {
 	problems := policyProblems(c)
 	if c.TLSCertFile != "" {
-		_, err := gateway.NewCertReloader(certFiles(c), slog.New(slog.DiscardHandler))
+		_, err := edge.NewCertReloader(certFiles(c), slog.New(slog.DiscardHandler))
 		note(&problems, "TLS_CERT_FILE", err)
 	}
 	_, err := loadAuthorities(c.UpstreamCAFile)

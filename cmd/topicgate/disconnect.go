@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"topicgate/gateway"
+	"topicgate/gateway/registry"
 	"topicgate/policy"
 )
 
@@ -52,7 +52,7 @@ func newDisconnect(environ []string) *cobra.Command {
 func disconnect(cmd *cobra.Command, store *policy.Store, prefix, user, clientID string) error {
 	ctx, cancel := context.WithTimeout(cmd.Context(), disconnectTimeout)
 	defer cancel()
-	gone, left, err := gateway.Disconnect(ctx, store.Client(), prefix, user, clientID)
+	gone, left, err := registry.Disconnect(ctx, store.Client(), prefix, user, clientID)
 	if len(gone) > 0 {
 		if err := printSessions(cmd.OutOrStdout(), gone); err != nil {
 			return failed(err)

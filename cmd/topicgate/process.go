@@ -19,6 +19,8 @@ import (
 	"topicgate/config"
 	"topicgate/gateway"
 	"topicgate/gateway/audit"
+	"topicgate/gateway/edge"
+	"topicgate/gateway/metrics"
 	"topicgate/policy"
 )
 
@@ -38,9 +40,9 @@ type process struct {
 	verifier *auth.Verifier
 	store    *policy.Store
 	audit    *audit.Log
-	metrics  *gateway.Metrics
+	metrics  *metrics.Metrics
 	server   *gateway.Server
-	certs    *gateway.CertReloader // nil: no TLS
+	certs    *edge.CertReloader // nil: no TLS
 
 	reloadUpstream func() error
 	drainTimeout   time.Duration
@@ -52,7 +54,7 @@ type process struct {
 // newProcess makes the parts. None of them is running yet.
 func newProcess(c config.Config, log *slog.Logger, stdout io.Writer) (*process, error) {
 	p := &process{instance: newInstance(), log: log, drainTimeout: c.DrainTimeout, adminHosts: adminHosts(c)}
-	p.metrics = gateway.NewMetrics(gateway.EndReasons(), gateway.RejectReasons(), auth.Results())
+	p.metrics = gateway.NewMetrics()
 	var err error
 	p.verifier, err = auth.NewVerifier(auth.Options{
 		Issuers:       issuers(c),
@@ -117,46 +119,44 @@ func newAudit(c config.Config, p *process, stdout io.Writer) *audit.Log {
 
 func (p *process) gatewayOptions(c config.Config) (gateway.Options, error) {
 	o := gateway.Options{
-		Paths:          c.WSPaths,
-		AllowedOrigins: c.AllowedOrigins,
-		TrustedProxies: gateway.TrustedProxies(c.TrustedProxies),
-
-		CertificatePrefix: c.TLSClientPrefix,
-		ClientIDTemplate:  c.ClientID,
-		UserProperty:      c.UserProperty,
-
-		UpstreamUsername:      c.UpstreamUsername,
-		UpstreamPassword:      c.UpstreamPassword.Reveal(),
+		Paths:                 c.WSPaths,
+		AllowedOrigins:        c.AllowedOrigins,
+		TrustedProxies:        edge.TrustedProxies(c.TrustedProxies),
 		UpstreamProxyProtocol: c.UpstreamProxyProtocol == config.ProxyProtocolV2,
-
-		SubscribeMode: gateway.SubscribeMode(c.SubscribeMode),
-		NarrowMax:     c.NarrowMax,
-		DenyPublish:   gateway.DenyPublish(c.DenyPublish),
-		AuditAllowed:  c.AuditAllowed,
-
-		MaxPacketBytes:        int(c.MaxPacketSize),
 		MaxConnections:        c.MaxConnections,
 		MaxConnectionsPerUser: c.MaxConnectionsPerUser,
-		MaxSubscriptions:      c.MaxSubscriptions,
-		PublishRate:           c.PublishRate,
-		PublishBurst:          c.PublishBurst,
+		DrainTimeout:          c.DrainTimeout,
+		RedisPrefix:           c.RedisPrefix,
+		Settings: gateway.Settings{
+			CertificatePrefix: c.TLSClientPrefix,
+			ClientIDTemplate:  c.ClientID,
+			UserProperty:      c.UserProperty,
+			UpstreamUsername:  c.UpstreamUsername,
+			UpstreamPassword:  c.UpstreamPassword.Reveal(),
 
-		ConnectTimeout: c.ConnectTimeout,
-		WriteTimeout:   c.WriteTimeout,
-		DrainTimeout:   c.DrainTimeout,
+			SubscribeMode: gateway.SubscribeMode(c.SubscribeMode),
+			NarrowMax:     c.NarrowMax,
+			DenyPublish:   gateway.DenyPublish(c.DenyPublish),
+			AuditAllowed:  c.AuditAllowed,
 
-		Instance: p.instance,
-		Verifier: p.verifier,
-		Policy:   p.store,
+			MaxPacketBytes:   int(c.MaxPacketSize),
+			MaxSubscriptions: c.MaxSubscriptions,
+			PublishRate:      c.PublishRate,
+			PublishBurst:     c.PublishBurst,
 
-		RedisPrefix: c.RedisPrefix,
+			ConnectTimeout: c.ConnectTimeout,
+			WriteTimeout:   c.WriteTimeout,
 
-		Audit:   p.audit,
-		Metrics: p.metrics,
-		Logger:  p.log,
+			Instance: p.instance,
+			Verifier: p.verifier,
+			Policy:   p.store,
+			Audit:    p.audit,
+			Metrics:  p.metrics,
+			Logger:   p.log,
+		},
 	}
 	for _, s := range c.TokenSources {
-		o.TokenSources = append(o.TokenSources, gateway.TokenSource{Kind: gateway.TokenKind(s.Kind), Name: s.Name})
+		o.TokenSources = append(o.TokenSources, edge.TokenSource{Kind: edge.TokenKind(s.Kind), Name: s.Name})
 	}
 	for _, u := range c.UpstreamURLs {
 		o.Upstreams = append(o.Upstreams, &url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path})
@@ -166,7 +166,7 @@ func (p *process) gatewayOptions(c config.Config) (gateway.Options, error) {
 		return o, err
 	}
 	if c.TLSCertFile != "" {
-		if p.certs, err = gateway.NewCertReloader(certFiles(c), p.log); err != nil {
+		if p.certs, err = edge.NewCertReloader(certFiles(c), p.log); err != nil {
 			return o, err
 		}
 		o.TLS = p.certs.TLSConfig()
@@ -262,7 +262,7 @@ func (p *process) reload() {
 
 func (p *process) serveAdmin(ctx context.Context) error {
 	server := &http.Server{
-		Handler:           gateway.AdminHandler(p.metrics, p.adminHosts, p.ready, func() any { return p.server.Sessions() }),
+		Handler:           metrics.AdminHandler(p.metrics, p.adminHosts, p.ready, func() any { return p.server.Sessions() }),
 		ReadHeaderTimeout: adminTimeout,
 		ReadTimeout:       adminTimeout,
 		WriteTimeout:      adminTimeout,

@@ -12,7 +12,7 @@ import (
 	"unicode"
 
 	"topicgate/config"
-	"topicgate/gateway"
+	"topicgate/gateway/registry"
 	"topicgate/policy"
 )
 
@@ -43,7 +43,7 @@ func openRegistry(environ []string) (store *policy.Store, prefix string, err err
 }
 
 // printSessions writes a table for people.
-func printSessions(w io.Writer, sessions []gateway.LiveSession) error {
+func printSessions(w io.Writer, sessions []registry.LiveSession) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "USER\tCLIENT ID\tMQTT\tREMOTE\tBROKER\tSINCE\tEXPIRES\tINSTANCE\tSESSION")
 	for _, s := range sessions {

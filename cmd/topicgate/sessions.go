@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"topicgate/gateway"
+	"topicgate/gateway/registry"
 )
 
 func newSessions(environ []string) *cobra.Command {
@@ -26,12 +26,12 @@ func newSessions(environ []string) *cobra.Command {
 				return err
 			}
 			defer store.Close()
-			sessions, err := gateway.LiveSessions(cmd.Context(), store.Client(), prefix)
+			sessions, err := registry.LiveSessions(cmd.Context(), store.Client(), prefix)
 			if err != nil {
 				return failed(err)
 			}
 			if cmd.Flags().Changed("user") {
-				sessions = slices.DeleteFunc(sessions, func(s gateway.LiveSession) bool { return s.User != user })
+				sessions = slices.DeleteFunc(sessions, func(s registry.LiveSession) bool { return s.User != user })
 			}
 			if err := writeSessions(cmd.OutOrStdout(), sessions, asJSON); err != nil {
 				return failed(err)
@@ -44,7 +44,7 @@ func newSessions(environ []string) *cobra.Command {
 	return c
 }
 
-func writeSessions(w io.Writer, sessions []gateway.LiveSession, asJSON bool) error {
+func writeSessions(w io.Writer, sessions []registry.LiveSession, asJSON bool) error {
 	switch {
 	case asJSON:
 		encoder := json.NewEncoder(w)

@@ -8,12 +8,12 @@ import (
 	"sync/atomic"
 
 	"topicgate/config"
-	"topicgate/gateway"
+	"topicgate/gateway/edge"
 )
 
 // certFiles names the files of the public listener.
-func certFiles(c config.Config) gateway.CertFiles {
-	return gateway.CertFiles{
+func certFiles(c config.Config) edge.CertFiles {
+	return edge.CertFiles{
 		Cert:          c.TLSCertFile,
 		Key:           c.TLSKeyFile,
 		ClientCA:      c.TLSClientCAFile,

@@ -1,8 +1,0 @@
-//go:build !linux
-
-package gateway
-
-import "syscall"
-
-func lightRead(fd uintptr, p []byte) (int, error)  { return syscall.Read(int(fd), p) }
-func lightWrite(fd uintptr, p []byte) (int, error) { return syscall.Write(int(fd), p) }

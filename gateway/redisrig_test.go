@@ -1,0 +1,30 @@
+package gateway
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"topicgate/gateway/internal/play"
+	"topicgate/policy"
+)
+
+// newRedisGate is newRig for an instance that keeps its sessions, and reads its rules, in r.
+func newRedisGate(t *testing.T, r *redisServer, instance string) *gate {
+	t.Helper()
+	r.Run("SET", "tg:acl", play.ChatRules)
+	store, err := policy.NewStore(policy.StoreOptions{RedisURL: "redis://" + r.Addr, Prefix: "tg:", StaleMax: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = store.Run(ctx) })
+	t.Cleanup(func() { // after newRig's
+		stop()
+		running.Wait()
+		_ = store.Close()
+	})
+	return newGate(t, func(o *Options) { o.Policy, o.RedisPrefix, o.Instance = store, "tg:", instance })
+}
