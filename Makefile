@@ -43,11 +43,12 @@ fuzz: ## every fuzz target for FUZZTIME (5s); what it finds stays in testdata/fu
 	  done; \
 	done
 
-lint: ## gofmt, go vet, staticcheck
+lint: ## gofmt, go vet, staticcheck, and which package may import which (.ci/imports.txt)
 	@unformatted=$$(git ls-files '*.go' | xargs gofmt -l); \
 	  if [ -n "$$unformatted" ]; then echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	$(STATICCHECK) ./...
+	$(GO) test -count=1 -run Imports ./integration
 
 clean: ## removes what was built and the npm packages
 	rm -rf bin integration/node/node_modules cmd/topicgate-demo/web/node_modules

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"topicgate/gateway/edge"
+	"topicgate/gateway/session"
 	"topicgate/gateway/wire"
 
 	"github.com/gorilla/websocket"
@@ -30,8 +31,8 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request) {
 		s.refuseRequest(w, status, text)
 		return
 	}
-	if session := s.upgrade(w, r); session != nil {
-		s.crew.do(session.Serve)
+	if one := s.upgrade(w, r); one != nil {
+		s.crew.do(one.Serve)
 	} else {
 		s.open.Add(-1)
 	}
@@ -80,7 +81,7 @@ func (s *Server) refuseRequest(w http.ResponseWriter, status int, text string) {
 }
 
 // upgrade answers a request and makes its session; nil: none can be served.
-func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) *session {
+func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) *session.Session {
 	remote := s.options.TrustedProxies.ClientAddr(r)
 	tokens, certificate := edge.TokensOf(r, s.options.TokenSources), edge.CertificateOf(r)
 	h := &wire.Hijacker{ResponseWriter: w}
@@ -90,9 +91,9 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) *session {
 		s.log.Debug("upgrade failed", "remote", remote.String(), "err", err.Error())
 		return nil
 	}
-	session := newSession(s.host, remote, tokens, certificate)
-	if session.Adopt(ws, h.Reader()) && s.register(session) {
-		return session
+	one := session.New(s.host, remote, tokens, certificate)
+	if one.Adopt(ws, h.Reader()) && s.register(one) {
+		return one
 	}
 	_ = ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseServiceRestart, ""), time.Now().Add(wire.LingerTimeout))
 	_ = ws.Close()

@@ -16,6 +16,7 @@ import (
 	"topicgate/gateway/edge"
 	"topicgate/gateway/internal/play"
 	"topicgate/gateway/internal/redistest"
+	"topicgate/gateway/session"
 	"topicgate/policy"
 )
 
@@ -50,7 +51,7 @@ func newConnectBed(b testing.TB) (address string) {
 	}
 	server, err := New(Options{
 		Paths: []string{"/mqtt"}, RedisPrefix: "topicgate:", Upstreams: []*url.URL{{Scheme: "tcp", Host: broker.Addr().String()}},
-		Settings: Settings{TokenSources: []edge.TokenSource{{Kind: edge.TokenPassword}}, Verifier: play.Names{}, Policy: store, Metrics: NewMetrics()},
+		Settings: session.Settings{TokenSources: []edge.TokenSource{{Kind: edge.TokenPassword}}, Verifier: play.Names{}, Policy: store, Metrics: NewMetrics()},
 	})
 	if err != nil {
 		b.Fatal(err)

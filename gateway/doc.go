@@ -1,37 +1,50 @@
-// Package gateway is what happens on a connection: a WebSocket client on one side, an MQTT broker over TCP
-// on the other, and between them every Control Packet read, judged and passed on.
+// Package gateway is who comes in and when it all ends: the listener, the WebSocket upgrade, how many connections there
+// may be, and the drain. What happens on a connection is package session's.
 //
-// A connection walks through these rooms, a file each:
+// # The tour
 //
-//	handshake.go     turns for connections that are no sessions yet, when many come at once
-//	accept.go        origin, path, subprotocol, upgrade, the tokens of the HTTP request
-//	establish.go     the first packet is CONNECT; token -> identity; policy; broker; CONNACK. By a crew (crew.go)
-//	upstream.go      which broker, its connection, CONNECT with the verified name
-//	up.go            client -> broker: PUBLISH judged and stamped, what the gateway acknowledges itself
-//	down.go          broker -> client: each delivery judged, what is dropped completed towards the broker
-//	subscribe.go     SUBSCRIBE and UNSUBSCRIBE, each filter on its own; answers.go: SUBACK put together
-//	review.go        a policy change -> what the broker is asked for on the client's behalf
-//	sleepers.go      what an MQTT Session is subscribed to while its client is away
-//	local.go         the topics under $topicgate/
-//	end.go           the reasons to end: log word, metric, Reason Code, close status
+//	gateway            server.go, accept.go (origin, path, subprotocol, upgrade), admission.go, drain.go, crew.go
+//	gateway/edge       who is at the other end, and with which certificate: client address, origin, tokens of a request
+//	gateway/wire       how bytes move: sockets, batches, back-pressure, silence
+//	gateway/session    what happens on one connection: CONNECT, up, down, subscriptions, the topics under $topicgate/, the end
+//	gateway/upstream   which broker, and how one is spoken to until its CONNACK
+//	gateway/sleep      what a sleeping MQTT Session holds, in Redis or in memory
+//	gateway/registry   who is on, over all instances, and what an operator orders
+//	gateway/metrics    what is counted, and the operators' listener
+//	gateway/audit      what was refused, for whoever has to know
 //
-// session.go holds the life of it all. Up is towards the broker, down towards the client, everywhere.
+// A connection is accepted as a wire.Socket, takes its turn among the handshakes, is upgraded in accept and becomes a
+// session.Session, which a crew takes as far as its CONNACK. From there on two goroutines serve it, or none while it is
+// silent. The session knows its gateway as a session.Host. Which package may import which stands in .ci/imports.txt.
+//
+// Up is towards the broker, down towards the client, everywhere.
 //
 // # Bytes
 //
-// socket.go reads whole chunks, by system calls that leave the scheduler alone, and says when nothing more is
-// ready; package frames cuts packets out of them in place; outbound.go collects what goes on and writes it at
-// once. A packet that is forwarded unchanged is the bytes that came, copied at most once, and costs no
-// allocation. Nothing is flushed by a timer: the pumps flush before they wait.
+// wire reads whole chunks, by system calls that leave the scheduler alone, and says when nothing more is ready; package
+// frames cuts packets out of them in place; an Outbound collects what goes on and writes it at once. A packet that is
+// forwarded unchanged is the bytes that came, copied at most once, and costs no allocation. Nothing is flushed by a
+// timer: the pumps flush before they wait.
 //
-// # Owners
+// # Order of locks
 //
-// Two goroutines serve a session, each the only reader of its side. After some seconds of silence they end, and
-// one goroutine waits for all silent sessions (parking.go): the next byte starts another. Any goroutine may
-// write to either side, by an outbound, whose lock orders whole packets; a peer that does not read stops those
-// who write to it, until the write timeout ends the session. Policy changes, the end of a token, an operator's
-// order and the drain come from outside as calls of review or finish, which keep no goroutine while nothing
-// happens.
+// Who holds the left one may take those on the right. What stands nowhere on the left is held for a moment and over
+// nothing.
+//
+//	subs.order      -> subs.mu, ids.mu, both Outbounds, reviewRequest.mu, sleep's Store.mu, credentials.mu
+//	subs.mu         -> ids.mu
+//	ending.mu       -> Lot.mu, a socket's deadline (writing.mu), ids.mu
+//	Outbound.mu     -> a socket's turn -> its deadline; over a write, so for up to the write timeout
+//	CertReloader.mu -> none, but over the reading of files
+//
+// Server.mu, credentials.mu, reviewRequest.mu, reviewers.mu, Registry.mu, sleep's two and Lot.mu are of the second kind. No lock
+// is held over Redis.
+//
+// subs.order, subs.mu and the Outbounds are held by a session that works, for as long as that takes. So nobody takes
+// them for whom others wait: the policy store (Session.policyChanged), an operator's order (Server.disconnect), Drain,
+// Close, and the timer that ends a session with its token take ending.mu and what is right of it, reviewRequest.mu,
+// reviewers.mu and Server.mu alone. (The notice before the end of a token is written by a goroutine of its own.) A session
+// that has ended wakes up itself who waits for its answers, by a pump.
 //
 // Callers hand New what it needs (Options), serve with Serve, and end with Drain or Close.
 package gateway

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"topicgate/gateway/registry"
+	"topicgate/gateway/session"
 )
 
 // Draining reports whether Drain was called: the server takes no new sessions.
@@ -25,31 +26,31 @@ func (s *Server) Drain(ctx context.Context) {
 // mayDrain is a session, as far as spread knows it.
 type mayDrain interface {
 	Done() <-chan struct{}
-	End(reason EndReason)
+	End(reason session.EndReason)
 }
 
 // spread ends all of live within a time, or at once when ctx ends. Each has a moment of its own, counted from the
 // beginning, so that late timers don't add up; one that has ended by itself takes none.
 func spread[S mayDrain](ctx context.Context, live []S, within time.Duration) {
 	begin := time.Now()
-	for i, session := range live {
+	for i, one := range live {
 		due := begin.Add(within / time.Duration(len(live)) * time.Duration(i))
 		if wait := time.Until(due); wait > 0 {
 			select {
 			case <-time.After(wait):
-			case <-session.Done():
+			case <-one.Done():
 			case <-ctx.Done():
 			}
 		}
-		session.End(EndDraining)
+		one.End(session.EndDraining)
 	}
 }
 
 // Close ends all sessions and waits until they are gone.
 func (s *Server) Close() {
 	s.draining.Store(true)
-	for _, session := range s.live() { // there will be no others
-		session.End(EndDraining)
+	for _, one := range s.live() { // there will be no others
+		one.End(session.EndDraining)
 	}
 	s.ended.Wait()
 	s.closing.Do(func() { close(s.closed) })
@@ -63,15 +64,15 @@ func (s *Server) Close() {
 // disconnect ends the sessions that order names.
 func (s *Server) disconnect(order registry.Order) {
 	s.mu.Lock()
-	var ending []*session
-	for session, of := range s.sessions {
-		if of != nil && of.username == order.User && session.Named(order.ClientID, order.Sessions) {
-			ending = append(ending, session)
+	var ending []*session.Session
+	for one, of := range s.sessions {
+		if of != nil && of.username == order.User && one.Named(order.ClientID, order.Sessions) {
+			ending = append(ending, one)
 		}
 	}
 	s.mu.Unlock()
 	s.log.Info("disconnecting", "username", order.User, "client_id", order.ClientID, "sessions", len(ending))
-	for _, session := range ending {
-		session.End(EndDisconnected)
+	for _, one := range ending {
+		one.End(session.EndDisconnected)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"topicgate/frames"
 	"topicgate/gateway/internal/play"
+	"topicgate/gateway/session"
 )
 
 func TestDrainSpreadsTheEnds(t *testing.T) {
@@ -61,11 +62,11 @@ func TestADrainDuringTheUpgradeIsNotForgotten(t *testing.T) {
 type drained struct {
 	done chan struct{}
 	at   time.Time // its end; zero: not yet
-	why  EndReason
+	why  session.EndReason
 }
 
-func (d *drained) Done() <-chan struct{} { return d.done }
-func (d *drained) End(reason EndReason)  { d.at, d.why = time.Now(), reason }
+func (d *drained) Done() <-chan struct{}        { return d.done }
+func (d *drained) End(reason session.EndReason) { d.at, d.why = time.Now(), reason }
 
 // However many there are, the last ends in time: what each waits too long does not add up.
 func TestADrainKeepsItsTime(t *testing.T) {
@@ -79,7 +80,7 @@ func TestADrainKeepsItsTime(t *testing.T) {
 			begin := time.Now()
 			spread(t.Context(), live, within)
 			for i, d := range live {
-				if want := within * time.Duration(i) / time.Duration(n); d.at.Sub(begin).Round(time.Millisecond) != want.Round(time.Millisecond) || d.why != EndDraining {
+				if want := within * time.Duration(i) / time.Duration(n); d.at.Sub(begin).Round(time.Millisecond) != want.Round(time.Millisecond) || d.why != session.EndDraining {
 					t.Fatalf("%d of %d ended after %v with %v; want %v", i, n, d.at.Sub(begin), d.why, want)
 				}
 			}

@@ -9,6 +9,7 @@ import (
 
 	"topicgate/gateway/edge"
 	"topicgate/gateway/internal/play"
+	"topicgate/gateway/session"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -27,9 +28,9 @@ func newGate(t testing.TB, change func(*Options)) *gate {
 		Paths:     []string{"/mqtt"},
 		Upstreams: []*url.URL{{Scheme: "tcp", Host: "broker.test:1883"}},
 		Dial:      r.DialBroker,
-		Settings: Settings{
+		Settings: session.Settings{
 			TokenSources: []edge.TokenSource{{Kind: edge.TokenPassword}}, UserProperty: "topicgate-user",
-			UpstreamUsername: "{username}", SubscribeMode: SubscribeStrict,
+			UpstreamUsername: "{username}", SubscribeMode: session.SubscribeStrict,
 			Verifier: play.Names{Begin: time.Now()}, Policy: r.Policy, Audit: r.Audit, Metrics: NewMetrics(),
 		},
 	}

@@ -11,12 +11,13 @@ import (
 	"topicgate/auth"
 	"topicgate/gateway/edge"
 	"topicgate/gateway/metrics"
+	"topicgate/gateway/session"
 	"topicgate/gateway/upstream"
 )
 
 // Options is what a Server is made of. The zero value of a limit means no limit.
 type Options struct {
-	Settings // of the sessions
+	session.Settings // of the sessions
 
 	// The WebSocket side.
 	Paths          []string            // URL paths that answer an upgrade, e.g. "/mqtt"
@@ -57,5 +58,5 @@ func (o Options) withDefaults() (Options, error) {
 
 // NewMetrics makes the metrics of a gateway, with all label values that it uses.
 func NewMetrics() *metrics.Metrics {
-	return metrics.New(metrics.Labels{Ends: EndReasons(), Rejections: RejectReasons(), Tokens: auth.Results(), Connects: upstream.Results()})
+	return metrics.New(metrics.Labels{Ends: session.EndReasons(), Rejections: session.RejectReasons(), Tokens: auth.Results(), Connects: upstream.Results()})
 }

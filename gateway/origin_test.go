@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bufio"
+	"encoding/base64"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -14,7 +15,11 @@ import (
 
 	"topicgate/gateway/edge"
 	"topicgate/gateway/internal/play"
+	"topicgate/gateway/session"
 )
+
+// aToken is of the form of one.
+var aToken = base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"ES256"}`)) + ".cGF5bG9hZA.c2lnbmF0dXJl"
 
 func upgradeRequest(headers ...string) *http.Request {
 	r := httptest.NewRequest("GET", "/mqtt", nil)
@@ -32,7 +37,7 @@ func newServer(t *testing.T, change func(*Options)) (*play.Stage, *Server) {
 	t.Helper()
 	stage := play.NewStage(t)
 	o := Options{Paths: []string{"/mqtt"}, Upstreams: []*url.URL{{Scheme: "tcp", Host: "broker.test:1883"}}, Dial: stage.DialBroker,
-		Settings: Settings{TokenSources: []edge.TokenSource{{Kind: edge.TokenPassword}}, Verifier: play.Names{Begin: time.Now()},
+		Settings: session.Settings{TokenSources: []edge.TokenSource{{Kind: edge.TokenPassword}}, Verifier: play.Names{Begin: time.Now()},
 			Policy: stage.Policy, Audit: stage.Audit, Metrics: NewMetrics()}}
 	if change != nil {
 		change(&o)

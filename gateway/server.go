@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"topicgate/gateway/registry"
+	"topicgate/gateway/session"
 	"topicgate/gateway/sleep"
 	"topicgate/gateway/upstream"
 	"topicgate/gateway/wire"
@@ -28,7 +29,7 @@ const maxHeaderBytes = 128 << 10
 // Server accepts WebSocket connections and keeps one session for each.
 type Server struct {
 	options        Options
-	host           *Host
+	host           *session.Host
 	log            *slog.Logger
 	upgrader       websocket.Upgrader
 	crew           *crew
@@ -39,10 +40,10 @@ type Server struct {
 	draining atomic.Bool  // no new sessions
 
 	mu       sync.Mutex
-	sessions map[*session]*client // nil: nobody knows yet whose it is
-	clients  map[client]int       // connections of each
-	users    map[string]int       // clients by username
-	ended    sync.WaitGroup       // sessions' goroutines
+	sessions map[*session.Session]*client // nil: nobody knows yet whose it is
+	clients  map[client]int               // connections of each
+	users    map[string]int               // clients by username
+	ended    sync.WaitGroup               // sessions' goroutines
 
 	closing    sync.Once
 	closed     chan struct{}  // by Close, when all sessions are gone
@@ -52,7 +53,7 @@ type Server struct {
 // New checks options and makes a Server. Whoever calls it calls Drain or Close in the end.
 func New(options Options) (*Server, error) {
 	o, err := options.withDefaults()
-	host, hostErr := NewHost(o.Settings)
+	host, hostErr := session.NewHost(o.Settings)
 	if err := errors.Join(err, hostErr); err != nil {
 		return nil, err
 	}
@@ -63,7 +64,7 @@ func New(options Options) (*Server, error) {
 		log:            o.Logger,
 		crew:           newCrew(),
 		handshakeTurns: semaphore.NewWeighted(wire.HandshakeTurns()),
-		sessions:       map[*session]*client{},
+		sessions:       map[*session.Session]*client{},
 		clients:        map[client]int{},
 		users:          map[string]int{},
 		closed:         make(chan struct{}),
@@ -84,12 +85,12 @@ func New(options Options) (*Server, error) {
 	host.Sleepers = sleep.New(sleep.NewKeeper(redis, o.RedisPrefix), s.refreshSleepers)
 	host.Registry.Start(s.disconnect)
 	s.background.Go(func() { s.parkIdle(s.closed) })
-	s.background.Go(func() { host.wall.watch(s.closed, s.resetExpiries) })
+	s.background.Go(func() { host.WatchClock(s.closed, s.live) })
 	return s, nil
 }
 
 // live is the sessions that have not ended.
-func (s *Server) live() []*session {
+func (s *Server) live() []*session.Session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Collect(maps.Keys(s.sessions))
@@ -97,8 +98,8 @@ func (s *Server) live() []*session {
 
 // refreshSleepers has all that is stored of living sessions stored anew, where it is about to end.
 func (s *Server) refreshSleepers() {
-	for _, session := range s.live() {
-		session.Refresh()
+	for _, one := range s.live() {
+		one.Refresh()
 	}
 }
 
@@ -112,8 +113,8 @@ func (s *Server) parkIdle(stop <-chan struct{}) {
 	for {
 		select {
 		case <-ticker.C:
-			for _, session := range s.live() {
-				session.AskIdle()
+			for _, one := range s.live() {
+				one.AskIdle()
 			}
 		case <-stop:
 			return
@@ -147,8 +148,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 func (s *Server) Sessions() []registry.SessionInfo {
 	live := s.live()
 	infos := make([]registry.SessionInfo, 0, len(live))
-	for _, session := range live {
-		if info := session.Info(); info != nil {
+	for _, one := range live {
+		if info := one.Info(); info != nil {
 			infos = append(infos, *info)
 		}
 	}

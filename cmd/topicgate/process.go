@@ -21,6 +21,7 @@ import (
 	"topicgate/gateway/audit"
 	"topicgate/gateway/edge"
 	"topicgate/gateway/metrics"
+	"topicgate/gateway/session"
 	"topicgate/policy"
 )
 
@@ -127,16 +128,16 @@ func (p *process) gatewayOptions(c config.Config) (gateway.Options, error) {
 		MaxConnectionsPerUser: c.MaxConnectionsPerUser,
 		DrainTimeout:          c.DrainTimeout,
 		RedisPrefix:           c.RedisPrefix,
-		Settings: gateway.Settings{
+		Settings: session.Settings{
 			CertificatePrefix: c.TLSClientPrefix,
 			ClientIDTemplate:  c.ClientID,
 			UserProperty:      c.UserProperty,
 			UpstreamUsername:  c.UpstreamUsername,
 			UpstreamPassword:  c.UpstreamPassword.Reveal(),
 
-			SubscribeMode: gateway.SubscribeMode(c.SubscribeMode),
+			SubscribeMode: session.SubscribeMode(c.SubscribeMode),
 			NarrowMax:     c.NarrowMax,
-			DenyPublish:   gateway.DenyPublish(c.DenyPublish),
+			DenyPublish:   session.DenyPublish(c.DenyPublish),
 			AuditAllowed:  c.AuditAllowed,
 
 			MaxPacketBytes:   int(c.MaxPacketSize),

@@ -1,0 +1,204 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"topicgate/auth"
+	"topicgate/frames"
+	"topicgate/gateway/wire"
+	"topicgate/policy"
+)
+
+// maxConnectBytes bounds the first packet, of a client that nobody knows yet: each of its five
+// fields may have 64 KiB, and the properties of 5.0 a little more.
+const maxConnectBytes = 512 << 10
+
+// propertyOverhead is how much longer than the client's the packet upstream may be, beside the
+// injected User Property: longer lengths, a Topic Name in place of its alias.
+const propertyOverhead = 16
+
+// establish takes the session from CONNECT to the CONNACK. An error is the end of it; the client has been
+// answered.
+func (s *Session) establish(connect *frames.Connect) error {
+	o := &s.host.Settings
+	ctx, cancel := context.WithTimeout(context.Background(), o.ConnectTimeout)
+	defer cancel()
+	if err := s.waitFor(cancel); err != nil {
+		return err
+	}
+
+	s.version = connect.Version
+	s.up.maximum = o.MaxPacketBytes
+	s.readClientProperties(connect)
+	if r := s.chooseClientID(connect); r != nil {
+		return s.refuse(r, "")
+	}
+	if r := s.authenticate(ctx, connect); r != nil {
+		return s.refuse(r, "")
+	}
+	s.requestTokens, s.certificate = nil, nil
+
+	s.upstreamID = s.host.clientID.expand(s.whose.username(), s.clientID)
+	if len(s.upstreamID) > frames.MaxStringBytes {
+		return s.refuse(&refusedClientID, "")
+	}
+	if !s.host.Admit(s, s.whose.username(), s.upstreamID) {
+		return s.refuse(&refusedConnections, "")
+	}
+
+	// Redis and the broker are asked at the same time.
+	opening := o.Policy.Begin(s.principal(), s.policyChanged)
+	asleep := s.startWakeUp(ctx, connect)
+	defer func() { cancel(); _, _ = asleep() }() // it ends before the session
+	dialing := s.host.Brokers.StartDial(ctx, s.upstreamID, s.remote, s.ws.LocalAddr())
+	defer dialing.Abandon()
+	if r, topic := s.authorize(ctx, opening, connect); r != nil {
+		return s.refuse(r, topic)
+	}
+	stored, err := asleep()
+	if err != nil {
+		return s.refuse(&refusal{v3: frames.V3ServerUnavailable, v5: frames.ServerUnavailable,
+			reason: policy.ReasonUnavailable, end: EndCannotDecide, err: err}, "")
+	}
+	packet := s.upstreamConnect(connect)
+	conn, connack, err := dialing.Connect(ctx, packet, s.version, s.maximumFromBroker())
+	if err != nil {
+		return s.refuse(&refusal{v3: frames.V3ServerUnavailable, v5: frames.ServerUnavailable,
+			reason: "broker_unavailable", end: EndBrokerUnavailable, err: err}, "")
+	}
+	return s.begin(conn, connect, connack, stored)
+}
+
+// startWakeUp reads what a MQTT Session that may be resumed is subscribed to, while the policy is
+// loaded. The function that it returns waits for that.
+func (s *Session) startWakeUp(ctx context.Context, connect *frames.Connect) func() (*storedSubscriptions, error) {
+	if connect.CleanStart {
+		return func() (*storedSubscriptions, error) { return nil, nil }
+	}
+	var stored *storedSubscriptions
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		stored, err = s.wakeUp(ctx)
+	}()
+	return func() (*storedSubscriptions, error) {
+		<-done
+		return stored, err
+	}
+}
+
+// readConnect reads the first packet, which must be CONNECT [MQTT-3.1.0-1].
+func (s *Session) readConnect() (*frames.Connect, error) {
+	_ = s.clientSocket.SetReadDeadline(time.Now().Add(s.host.ConnectTimeout))
+	if err := s.cause(); err != nil {
+		return nil, err // whose deadline is gone now
+	}
+	limit := min(s.host.MaxPacketBytes, maxConnectBytes)
+	for {
+		p, ok, err := s.up.inbox.Next(frames.V311, limit)
+		if err != nil {
+			s.host.Metrics.MalformedPacket(wire.Up)
+			return nil, brokenPacket(err)
+		}
+		if !ok {
+			if len(s.up.inbox.Peek()) > 0 && frames.Type(s.up.inbox.Peek()[0]>>4) != frames.TypeConnect {
+				return nil, ended(EndNoConnect, nil) // no need to wait for its end
+			}
+			if err := s.receive(); err != nil {
+				return nil, s.clientReadError(err, EndConnectTimeout)
+			}
+			continue
+		}
+		if p.Type() != frames.TypeConnect {
+			return nil, ended(EndNoConnect, fmt.Errorf("the first packet is %s", p.Type()))
+		}
+		s.up.count(p)
+		connect, err := frames.ParseConnect(p)
+		if err == nil {
+			return &connect, nil
+		}
+		s.host.Metrics.MalformedPacket(wire.Up)
+		var broken *frames.Error
+		if errors.As(err, &broken) && broken.Code == frames.UnsupportedProtocolVersion {
+			// [MQTT-3.1.2-2]. Levels after 5.0 are told in its words, those before in the oldest.
+			s.version = frames.V311
+			if connect.Version > frames.V5 {
+				s.version = frames.V5
+			}
+			return nil, s.refuse(&refusal{v3: frames.V3UnacceptableProtocol, v5: frames.UnsupportedProtocolVersion,
+				reason: "protocol_version", end: EndProtocolError, err: err}, "")
+		}
+		if broken != nil && len(p.Body) > 6 && p.Body[6] == byte(frames.V5) { // [MQTT-3.1.4-1] allows the CONNACK
+			s.version = frames.V5
+			return nil, s.refuse(&refusal{v5: broken.Code, reason: "malformed", end: EndMalformedPacket, err: err}, "")
+		}
+		return nil, brokenPacket(err)
+	}
+}
+
+// readClientProperties keeps what the client's CONNECT says of packets towards it.
+func (s *Session) readClientProperties(connect *frames.Connect) {
+	s.clientMaximum, s.brokerMaximum = maxRemainingLength, maxRemainingLength
+	if connect.Version != frames.V5 {
+		return
+	}
+	if n, ok := connect.Properties.Uint(frames.PropMaximumPacketSize); ok {
+		s.clientMaximum = min(s.clientMaximum, int(n))
+	}
+	if n, ok := connect.Properties.Uint(frames.PropTopicAliasMaximum); ok {
+		s.aliasesDown = uint16(min(n, aliasMaximum))
+	}
+}
+
+// maxRemainingLength is the longest packet that the protocol knows: fixed header and body.
+const maxRemainingLength = 5 + 268435455
+
+// upstreamConnect encodes the CONNECT that the broker sees: the client's, with the verified
+// identity in place of its token.
+func (s *Session) upstreamConnect(connect *frames.Connect) []byte {
+	o := &s.host.Settings
+	up := *connect
+	up.ClientID = s.upstreamID
+	up.Username = upstreamUsername(o.UpstreamUsername, s.whose.username())
+	up.HasUsername = up.Username != ""
+	up.Password = []byte(o.UpstreamPassword)
+	up.HasPassword = o.UpstreamPassword != "" && (up.HasUsername || s.version == frames.V5) // [MQTT-3.1.2-22] of 3.1.1
+	if s.version != frames.V5 {
+		return up.Append(nil, s.version)
+	}
+	if o.UserProperty != "" {
+		s.userProperty = frames.Properties(nil).AppendPair(frames.PropUserProperty, []byte(o.UserProperty), []byte(s.whose.username()))
+	}
+	var properties frames.Properties
+	for p := range connect.Properties.All() {
+		switch p.ID {
+		case frames.PropAuthenticationMethod, frames.PropAuthenticationData, frames.PropMaximumPacketSize, frames.PropTopicAliasMaximum:
+		case frames.PropUserProperty:
+			if !s.forged(p) && !auth.HoldsToken(string(p.Encoded)) { // a place where clients put a token, too
+				properties = append(properties, p.Encoded...)
+			}
+		default:
+			properties = append(properties, p.Encoded...)
+		}
+	}
+	if s.aliasesDown > 0 {
+		properties = properties.AppendUint(frames.PropTopicAliasMaximum, uint32(s.aliasesDown))
+	}
+	// What the broker would send beyond our limit it must not send at all.
+	up.Properties = properties.AppendUint(frames.PropMaximumPacketSize, uint32(s.maximumFromBroker()))
+	if connect.Will != nil {
+		w := *connect.Will
+		w.Properties = s.stampProperties(nil, w.Properties)
+		up.Will = &w
+	}
+	return up.Append(nil, s.version)
+}
+
+// maximumFromBroker is the longest packet that is taken from the broker.
+func (s *Session) maximumFromBroker() int {
+	return min(s.clientMaximum, s.host.MaxPacketBytes)
+}

@@ -1,0 +1,44 @@
+package session
+
+import (
+	"topicgate/gateway/registry"
+	"topicgate/gateway/sleep"
+	"topicgate/gateway/upstream"
+	"topicgate/gateway/wire"
+)
+
+// Host is the gateway that sessions live in, as far as they know it. What is exported is set before the first of
+// them is made.
+type Host struct {
+	Settings
+
+	Brokers  *upstream.Brokers
+	Sleepers *sleep.Store
+	Registry *registry.Registry // nil: none
+
+	// Admit counts a session once it is known whose it is; false: the user has as many as allowed.
+	Admit func(s *Session, username, upstreamID string) bool
+	// Forget is told of each session's end, after everything that the session started has ended.
+	Forget func(s *Session)
+
+	clientID  clientIDTemplate
+	lot       *wire.Lot[parked]
+	reviewers reviewers
+	wall      wallClock
+}
+
+// NewHost makes a host of settings, which it completes; it lacks what its caller is to set.
+func NewHost(settings Settings) (*Host, error) {
+	settings, err := settings.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	template, err := parseClientIDTemplate(settings.ClientIDTemplate)
+	if err != nil {
+		return nil, err
+	}
+	return &Host{Settings: settings, clientID: template, lot: wire.NewLot(resume), wall: wallClock{settings.Now}}, nil
+}
+
+// Close ends what the host does for all sessions, when all have ended.
+func (h *Host) Close() { h.lot.Close() }

@@ -1,0 +1,331 @@
+package session
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"golang.org/x/time/rate"
+
+	"topicgate/frames"
+	"topicgate/gateway/edge"
+	"topicgate/gateway/registry"
+	"topicgate/gateway/upstream"
+	"topicgate/gateway/wire"
+	"topicgate/policy"
+)
+
+// Session is one WebSocket connection and its connection to a broker.
+//
+// Two goroutines serve it while it is awake: up reads the client, down reads the broker. Everything else that
+// happens to it (the policy changes, the token expires, the gateway drains) comes as a call of
+// finish or review from outside.
+type Session struct {
+	// Immutable after Adopt.
+	host          *Host
+	id            string
+	remote        netip.AddrPort
+	requestTokens edge.RequestTokens // until CONNECT is answered
+	certificate   *x509.Certificate  // likewise
+	since         time.Time
+	ws            *websocket.Conn
+	reader        *bufio.Reader // what ws reads from
+	clientSocket  *wire.Socket
+
+	// Immutable after establish, which ends before down starts.
+	clientID       string // as the client knows it
+	upstreamID     string
+	grant          *policy.Grant
+	broker         upstream.Conn
+	keepAlive      time.Duration
+	will           *will  // nil: none
+	userProperty   []byte // encoded, added to each PUBLISH; nil: none
+	clientMaximum  int    // Maximum Packet Size of the client
+	brokerMaximum  int    // Maximum Packet Size of the broker
+	limiter        *rate.Limiter
+	aliasesUp      uint16 // Topic Alias Maximum that the broker gave the client
+	aliasesDown    uint16 // Topic Alias Maximum that the client gave the broker
+	version        frames.Version
+	reauthenticate bool // the client connected with OAUTH2-JWT and may send AUTH
+	resumed        bool // the broker had a Session present
+	accepted       bool // the broker did, by its CONNACK
+	dialed         bool // broker is set; under end
+
+	whose credentials
+
+	client   wire.Outbound // towards the client
+	upstream wire.Outbound // towards the broker
+
+	info atomic.Pointer[registry.SessionInfo] // once CONNECT was accepted
+
+	ids   packetIDs
+	subs  subscriptions
+	sleep sleeping
+
+	// Owned by up.
+	up upState
+
+	// Owned by down.
+	down downState
+
+	pings atomic.Int32 // PINGREQs of the client that wait for their PINGRESP
+	pumps atomic.Int32 // that have not ended
+	left  atomic.Bool  // the client has sent DISCONNECT, and the broker may have it
+	begun atomic.Bool  // all that is set up by establish is: the policy store's goroutines may use it
+	end   ending
+}
+
+func New(host *Host, remote netip.AddrPort, tokens edge.RequestTokens, certificate *x509.Certificate) *Session {
+	var id [8]byte
+	_, _ = rand.Read(id[:]) // never fails
+	return &Session{
+		host:          host,
+		id:            hex.EncodeToString(id[:]),
+		remote:        remote,
+		requestTokens: tokens,
+		certificate:   certificate,
+		since:         time.Now(),
+		end:           ending{done: make(chan struct{})},
+	}
+}
+
+// log writes one record about the session. (A Logger of each session's own would be kept through its long
+// silence, with its attributes as text.)
+func (s *Session) log(level slog.Level, message string, args ...any) {
+	ctx := context.Background()
+	if !s.host.Logger.Enabled(ctx, level) {
+		return
+	}
+	username := s.whose.username()
+	record := slog.NewRecord(time.Now(), level, message, 0) // nobody asks for the source, and a Logger walks the stack for it
+	record.AddAttrs(slog.String("session_id", s.id), slog.String("remote", s.remote.String()))
+	if username != "" {
+		record.AddAttrs(slog.String("username", username), slog.String("client_id", s.clientID))
+	}
+	record.Add(args...)
+	_ = s.host.Logger.Handler().Handle(ctx, record)
+}
+
+// Adopt takes over the upgraded connection; false if it is of a kind that can't be served.
+func (s *Session) Adopt(ws *websocket.Conn, reader *bufio.Reader) bool {
+	s.ws, s.reader = ws, reader
+	s.clientSocket = wire.Below(ws.NetConn())
+	if s.clientSocket == nil {
+		s.log(slog.LevelError, "no socket below the WebSocket")
+		return false
+	}
+	s.clientSocket.LimitWrites(s.host.WriteTimeout)
+	s.client.Write = func(p []byte) error { return ws.WriteMessage(websocket.BinaryMessage, p) }
+	return true
+}
+
+// Serve takes the session from the upgrade to its pumps, which go on by themselves, each on a goroutine of its
+// own: establishing grows a stack. It is a job for the crew.
+func (s *Session) Serve() {
+	connect, err := s.readConnect()
+	if err == nil {
+		s.clientSocket.EndHandshake()
+		err = s.establish(connect)
+	}
+	if err != nil {
+		s.conclude(err, false)
+		return
+	}
+	s.host.Metrics.SessionStarted(s.version.String())
+	s.log(slog.LevelInfo, "session started", "version", s.version.String(), "broker", s.broker.Address)
+	s.pumps.Store(2)
+	go s.pump(wire.Down)
+	go s.pump(wire.Up)
+}
+
+// pump pumps in one direction until it is parked or the session ends. Whichever ends last concludes.
+func (s *Session) pump(d wire.Direction) {
+	run := s.pumpUp
+	if d == wire.Down {
+		run = s.pumpDown
+	}
+	err := run()
+	if err == errParked {
+		return
+	}
+	s.finish(err)
+	s.subs.letGo() // the other pump may wait for an answer
+	if s.pumps.Add(-1) == 0 {
+		s.conclude(err, true)
+	}
+}
+
+// conclude ends the session. When it returns, everything that the session started has ended, and both
+// connections are closed.
+func (s *Session) conclude(err error, established bool) {
+	defer s.host.Forget(s)
+	s.finish(err) // a no-op if something else was first
+	err = s.cause()
+	if established {
+		s.auditEnd(err)
+	}
+	var end EndReason
+	if !errors.As(err, &end) {
+		end = EndInternal
+	}
+	s.rememberLast(end)
+	s.leave(err, established)
+	s.subs.requested.await()
+
+	if established {
+		s.host.Metrics.SessionEnded(s.version.String(), end.String())
+	} else {
+		s.host.Metrics.EndedEarly(end.String())
+	}
+	attributes := []any{"reason", end.String(), "duration_ms", time.Since(s.since).Milliseconds(),
+		"packets_up", s.up.packets, "packets_down", s.down.packets, "bytes_up", s.up.bytes, "bytes_down", s.down.bytes}
+	var detail *endError
+	if errors.As(err, &detail) && detail.err != nil {
+		attributes = append(attributes, "err", detail.err.Error())
+	}
+	s.log(endTable[end].level, "session ended", attributes...)
+}
+
+// finish ends the session because of err, if nothing has ended it yet: it wakes up both pumps, which
+// return. It never blocks and may be called from any goroutine.
+func (s *Session) finish(err error) {
+	s.end.first(err, func() {
+		now := time.Now()
+		_ = s.clientSocket.SetReadDeadline(now) // up returns
+		s.clientSocket.Seal(now.Add(wire.LingerTimeout))
+		s.host.lot.Wake(s.clientSocket)
+		if s.dialed {
+			s.broker.Wake(now)
+			s.host.lot.Wake(s.broker.Socket)
+		}
+		s.ids.close()
+		s.subs.close()
+	})
+}
+
+// End ends the session for a reason of the gateway's own. It never blocks.
+func (s *Session) End(reason EndReason) { s.finish(ended(reason, nil)) }
+
+// Done is closed when something has ended the session. What it has started may go on for a moment.
+func (s *Session) Done() <-chan struct{} { return s.end.done }
+
+// waitFor lets finish abort what establish is about to wait for. The client may take its time from here on;
+// an error means that the session has ended already.
+func (s *Session) waitFor(abort context.CancelFunc) error {
+	return s.end.unlessEnded(func() {
+		s.end.abort = abort
+		_ = s.clientSocket.SetReadDeadline(time.Time{})
+	})
+}
+
+// cause is why the session ended; nil while it has not.
+func (s *Session) cause() error { return s.end.cause() }
+
+// leave says goodbye to both sides and closes them.
+func (s *Session) leave(err error, established bool) {
+	s.disarmExpiry()
+	if s.accepted {
+		s.leaveBroker(established)
+	}
+	if s.grant != nil {
+		s.grant.Close()
+	}
+	end := EndInternal
+	_ = errors.As(err, &end)
+	row := endTable[end]
+	code := row.code
+	var detail *endError
+	if errors.As(err, &detail) && detail.code != 0 {
+		code = detail.code
+	}
+	var last []byte
+	if established && code != 0 && s.version == frames.V5 && end != EndClientLost {
+		last = frames.Disconnect{Reason: code}.Append(nil, frames.V5)
+	}
+	deadline := time.Now().Add(wire.LingerTimeout)
+	s.clientSocket.Seal(deadline) // anew: the broker may have taken its time
+	_ = s.client.Close(last)
+	_ = s.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(row.status, ""), deadline)
+	s.halfCloseClient()
+	if s.accepted {
+		s.broker.Drain(deadline)
+	}
+	s.broker.Close()
+	s.linger(deadline)
+	_ = s.ws.Close()
+	s.up.inbox.Skip(s.up.inbox.Len())
+	s.up.inbox.Release()
+}
+
+// leaveBroker sends what was forwarded last and ends our stream. Without a DISCONNECT before the end
+// the broker publishes the Will; one that is not allowed any more must not fire, nor that of a client
+// which has never heard that it is connected.
+func (s *Session) leaveBroker(established bool) {
+	quiet := !established
+	if established && s.will != nil && !s.left.Load() {
+		if d := s.judgeWill(); !d.Allowed {
+			s.rejectWill(d)
+			quiet = true
+		}
+	}
+	var last []byte
+	if quiet {
+		last = frames.Disconnect{}.Append(nil, s.version)
+	}
+	_ = s.upstream.Close(last)
+	s.broker.HalfClose()
+}
+
+// halfCloseClient ends our stream: after the Close frame the client waits for that (RFC 6455 section 7.1.1).
+func (s *Session) halfCloseClient() {
+	if t, ok := s.ws.NetConn().(*tls.Conn); ok {
+		_ = t.CloseWrite()
+	}
+	_ = s.clientSocket.CloseWrite()
+}
+
+// linger drops what the client still sends until it has closed too. Closing at once, with bytes of the
+// client's unread, would reset the connection, and our last words might be lost: the CONNACK that
+// tells it not to come back, the close status.
+func (s *Session) linger(deadline time.Time) {
+	s.clientSocket.Idle = nil
+	_ = s.clientSocket.SetReadDeadline(deadline)
+	var drop [512]byte
+	const most = 1 << 20 // of a client that won't stop talking
+	c := s.ws.NetConn()
+	for total := 0; total < most; {
+		n, err := c.Read(drop[:])
+		if err != nil {
+			return
+		}
+		total += n
+	}
+}
+
+// access is what the session may do now.
+func (s *Session) access() *policy.Access { return s.grant.Access() }
+
+// policyChanged is called by the policy store after each change that concerns the session. Before the
+// session has begun there is nothing to change; begin looks for itself.
+func (s *Session) policyChanged() {
+	if !s.begun.Load() {
+		return
+	}
+	switch s.grant.Standing() {
+	case policy.Blocked:
+		s.finish(ended(EndBlocked, nil))
+	case policy.Revoked:
+		s.finish(ended(EndTokenRevoked, nil))
+	default:
+		s.requestReview()
+	}
+}

@@ -1,0 +1,229 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"topicgate/frames"
+	"topicgate/gateway/internal/play"
+	"topicgate/gateway/sleep"
+)
+
+// stored is what is kept of a session.
+func (r *rig) stored(s *Session) []storedSubscription {
+	r.T.Helper()
+	stored, err := s.wakeUp(r.T.Context())
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	if stored == nil {
+		return nil
+	}
+	return sorted(stored.Subscriptions)
+}
+
+func sorted(list []storedSubscription) []storedSubscription {
+	slices.SortFunc(list, func(a, b storedSubscription) int { return strings.Compare(a.Filter, b.Filter) })
+	return list
+}
+
+// sleeper is a client of roomRules that listens to room/# in a persistent session.
+func (r *rig) sleeper() (*play.Conversation, *Session) {
+	r.T.Helper()
+	c := r.ConnectWith(play.SleeperConnect(frames.V311), "20 02 00 00")
+	c.Asks(1, 0, play.At(1, "room/#"))
+	c.Grants(c.Asked("room/one/#", "room/two/#").PacketID, 1, 1)
+	c.Granted(1, 1)
+	r.awaitStored()
+	return c, r.onlySession()
+}
+
+// keptPieces waits until just these pieces are stored.
+func (r *rig) keptPieces(s *Session, pieces ...string) {
+	r.T.Helper()
+	r.Until("the pieces are stored", func() bool {
+		stored := r.stored(s)
+		return len(stored) == 1 && slices.Equal(stored[0].Pieces, pieces)
+	})
+}
+
+// An instance may die at any moment: what a review has asked the broker for is stored without waiting for the
+// answer or for the client to leave.
+func TestWhatAReviewAsksForIsStoredAtOnce(t *testing.T) {
+	r := newRooms(t)
+	c, s := r.sleeper()
+	r.SetRules(onlyTwo + roomThree)
+	c.Left("room/one/#")
+	r.keptPieces(s, "room/three/#", "room/two/#")
+}
+
+// A piece that the broker has refused does not count as subscribed when the client comes back.
+func TestAPieceThatTheBrokerRefusesIsNotStored(t *testing.T) {
+	r := newRooms(t)
+	c := r.ConnectWith(play.SleeperConnect(frames.V311), "20 02 00 00")
+	c.Asks(1, 0, play.At(1, "room/#"))
+	c.Grants(c.Asked("room/one/#", "room/two/#").PacketID, 1, frames.UnspecifiedError)
+	c.Granted(1, 1)
+	r.keptPieces(r.onlySession(), "room/one/#")
+}
+
+// What a Session had when it was resumed is the broker's: it stays, though the broker refuses to change it.
+func TestWhatASleeperHasStaysThoughItIsRefusedAnew(t *testing.T) {
+	r := newRooms(t)
+	c, _ := r.sleeper()
+	_ = c.WS.Close()
+	c.BrokerEnds()
+	_ = c.Conn.Close()
+	c = r.ConnectWith(play.SleeperConnect(frames.V311), "20 02 01 00")
+	c.Asks(2, 0, play.At(1, "room/#"))
+	c.Grants(c.Asked("room/one/#", "room/two/#").PacketID, frames.UnspecifiedError, frames.UnspecifiedError)
+	c.Granted(2, frames.UnspecifiedError)
+	r.SetRules(onlyTwo + roomThree)
+	c.Left("room/one/#")
+	c.Asked("room/three/#")
+}
+
+// Nobody knows what a lost broker has heard of the last review: it is asked again when the client comes back.
+func TestWhatALostBrokerWasAskedForIsAskedForAgain(t *testing.T) {
+	r := newRooms(t)
+	c, s := r.sleeper()
+	goOn := s.holdRecord()
+	r.SetRules(onlyTwo)
+	c.Left("room/one/#")
+	_ = c.Conn.Close()
+	r.Until("the broker is lost", func() bool { return s.cause() != nil })
+	goOn()
+	_ = c.WS.Close()
+	r.Until("the session has ended", func() bool { return len(r.server.Sessions()) == 0 })
+	r.ConnectWith(play.SleeperConnect(frames.V311), "20 02 01 00").Left("room/one/#")
+}
+
+// What a review has changed is stored when the broker has heard of it, not before: the session may end in between.
+func TestWhatAReviewIsStillSendingIsNotStored(t *testing.T) {
+	r := newRooms(t)
+	c, s := r.sleeper()
+	r.SetRules("pattern read room/two/#\n")
+	r.Until("the review is sending", func() bool { // to a broker that does not read
+		_, known, _ := s.subs.snapshot(false)
+		return !known
+	})
+	s.rememberNow()
+	if stored := r.stored(s); len(stored) != 1 || len(stored[0].Pieces) != 2 {
+		t.Errorf("stored: %+v; want both rooms, as the broker has them", stored)
+	}
+	c.Left("room/one/#")
+	r.keptPieces(s, "room/two/#")
+}
+
+// What could be read of a filter that is held as it is takes a while to find. A client that asks and asks does not have
+// it found each time: it is written after the broker's answer.
+func TestWhatCouldBeReadIsStoredAfterTheAnswer(t *testing.T) {
+	r := newRooms(t, func(o *rigOptions) { o.NarrowMax = 1 })
+	c := r.ConnectWith(play.SleeperConnect(frames.V311), "20 02 00 00")
+	r.awaitStored() // that there is nothing yet
+	record := func() *storedSubscriptions {
+		stored, err := r.onlySession().wakeUp(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return stored
+	}
+	c.Asks(1, 0, play.At(1, "room/#"))
+	c.Asked("room/#")
+	if stored := record(); stored == nil || len(stored.Subscriptions) != 1 || stored.Readable != nil {
+		t.Errorf("stored before the answer: %+v; want the subscription alone", stored)
+	}
+	c.Grants(1, 1)
+	c.Granted(1, 1)
+	r.Until("what could be read is stored", func() bool {
+		readable := record().Readable
+		return readable != nil && slices.Equal(readable.Allowed, []string{"room/one/#", "room/two/#"})
+	})
+}
+
+// deafStore is a Redis that is away.
+type deafStore struct{ sleep.Keeper }
+
+func (deafStore) Load(context.Context, string) ([]byte, error) { return nil, errors.New("away") }
+
+// What a Session is subscribed to must be known before it is resumed, or it would be forgotten for good.
+func TestASleeperIsNotWokenWithoutItsSubscriptions(t *testing.T) {
+	for _, v := range []frames.Version{frames.V311, frames.V5} {
+		r := newRooms(t, func(o *rigOptions) { o.Keeper = deafStore{} })
+		r.Dial(v).Opens(play.SleeperConnect(v)).WantRefused(frames.V3ServerUnavailable, frames.ServerUnavailable, 1013)
+	}
+}
+
+// A session that lives long has its record written anew before that ends, though nothing changes.
+func TestTheRecordOfALongSessionIsPutOff(t *testing.T) {
+	r := newRooms(t)
+	_, s := r.sleeper()
+	if err := r.server.Sleepers.Forget(t.Context(), s.upstreamID); err != nil { // as Redis would in the end
+		t.Fatal(err)
+	}
+	s.sleep.item.Do(func() { s.sleep.at = s.sleep.at.Add(-sleep.Refresh) })
+	r.server.refresh()
+	r.keptPieces(s, "room/one/#", "room/two/#")
+}
+
+func TestStoredSubscriptionsKeepEverything(t *testing.T) {
+	c := newRooms(t).Connect(frames.V5, "alice")
+	c.Asks(1, 11, frames.Subscription{TopicFilter: "room/one/#", QoS: 2, NoLocal: true, RetainAsPublished: true, RetainHandling: 2})
+	c.Grants(c.Asked("room/one/#").PacketID, 2)
+	c.Granted(1, 2)
+	c.Asks(2, 22, play.At(1, "room/+/#"))
+	alias := identifier(c.Asked("room/one/#").Properties)
+	c.Asked("room/two/#")
+	c.Asks(3, 0, play.At(0, "$share/g/room/+/x"))
+	c.Asked("$share/g/room/one/x", "$share/g/room/two/x")
+	want := []storedSubscription{
+		{Filter: "$share/g/room/+/x", Pieces: []string{"$share/g/room/one/x", "$share/g/room/two/x"}, Covers: []string{"room/one/x", "room/two/x"}},
+		{Filter: "room/+/#", QoS: 1, ID: 22, Pieces: []string{"room/one/#", "room/two/#"}, PieceIDs: map[string]uint32{"room/one/#": alias}},
+		{Filter: "room/one/#", QoS: 2, NoLocal: true, RetainAsPublished: true, RetainHandling: 2, ID: 11, Pieces: []string{"room/one/#"},
+			PieceIDs: map[string]uint32{"room/one/#": alias}},
+	}
+	stored := sorted(storedOf(&rigOf(c).onlySession().subs))
+	if !reflect.DeepEqual(stored, want) {
+		t.Errorf("stored: %+v; want %+v", stored, want)
+	}
+	var resumed subscriptions
+	for _, s := range want {
+		resumed.take(&s, nil)
+	}
+	if again := sorted(storedOf(&resumed)); !reflect.DeepEqual(again, want) {
+		t.Errorf("stored: %+v when resumed; want %+v", again, want)
+	}
+}
+
+// How long the broker keeps the MQTT Session: its own word counts (section 3.2.2.3.2), and each connection begins
+// the time anew.
+func TestHowLongASessionIsExpectedToSleep(t *testing.T) {
+	expiry := func(seconds uint32) frames.Properties {
+		return frames.Properties(nil).AppendUint(frames.PropSessionExpiryInterval, seconds)
+	}
+	for _, tt := range []struct {
+		name    string
+		connect frames.Connect
+		connack frames.Properties
+		ttl     time.Duration // 0: it does not sleep
+	}{
+		{"3.1.1, clean", frames.Connect{Version: frames.V311, CleanStart: true}, nil, 0},
+		{"3.1.1", frames.Connect{Version: frames.V311}, nil, sleepWithoutEnd},
+		{"5.0, no interval", frames.Connect{Version: frames.V5}, nil, 0},
+		{"5.0, an hour", frames.Connect{Version: frames.V5, CleanStart: true, Properties: expiry(3600)}, nil, time.Hour + sleepMargin},
+		{"5.0, for ever", frames.Connect{Version: frames.V5, Properties: expiry(0xffffffff)}, nil, sleepWithoutEnd},
+		{"5.0, less", frames.Connect{Version: frames.V5, Properties: expiry(3600)}, expiry(60), time.Minute + sleepMargin},
+		{"5.0, refused", frames.Connect{Version: frames.V5, Properties: expiry(3600)}, expiry(0), 0},
+		{"5.0, imposed", frames.Connect{Version: frames.V5}, expiry(60), time.Minute + sleepMargin},
+	} {
+		ttl, persistent := sleepOf(&tt.connect, tt.connack)
+		if persistent != (tt.ttl > 0) || persistent && ttl != tt.ttl {
+			t.Errorf("%s: sleeps: %t, for %v; want %v", tt.name, persistent, ttl, tt.ttl)
+		}
+	}
+}
