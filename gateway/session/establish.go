@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
+	"topicgate/auth"
 	"topicgate/frames"
 	"topicgate/gateway/wire"
 	"topicgate/policy"
@@ -163,7 +163,7 @@ func (s *Session) upstreamConnect(connect *frames.Connect) []byte {
 	o := &s.host.Settings
 	up := *connect
 	up.ClientID = s.upstreamID
-	up.Username = strings.ReplaceAll(o.UpstreamUsername, "{username}", s.whose.username())
+	up.Username = upstreamUsername(o.UpstreamUsername, s.whose.username())
 	up.HasUsername = up.Username != ""
 	up.Password = []byte(o.UpstreamPassword)
 	up.HasPassword = o.UpstreamPassword != "" && (up.HasUsername || s.version == frames.V5) // [MQTT-3.1.2-22] of 3.1.1
@@ -178,7 +178,7 @@ func (s *Session) upstreamConnect(connect *frames.Connect) []byte {
 		switch p.ID {
 		case frames.PropAuthenticationMethod, frames.PropAuthenticationData, frames.PropMaximumPacketSize, frames.PropTopicAliasMaximum:
 		case frames.PropUserProperty:
-			if !s.forged(p) {
+			if !s.forged(p) && !auth.HoldsToken(string(p.Encoded)) { // a place where clients put a token, too
 				properties = append(properties, p.Encoded...)
 			}
 		default:

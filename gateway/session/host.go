@@ -24,6 +24,7 @@ type Host struct {
 	clientID  clientIDTemplate
 	lot       *wire.Lot[parked]
 	reviewers reviewers
+	wall      wallClock
 }
 
 // NewHost makes a host of settings, which it completes; it lacks what its caller is to set.
@@ -36,7 +37,7 @@ func NewHost(settings Settings) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Host{Settings: settings, clientID: template, lot: wire.NewLot(resume)}, nil
+	return &Host{Settings: settings, clientID: template, lot: wire.NewLot(resume), wall: wallClock{settings.Now}}, nil
 }
 
 // Close ends what the host does for all sessions, when all have ended.

@@ -43,11 +43,12 @@ type Verifier interface {
 // Settings are what an operator has said about sessions. The zero value of a limit means no limit.
 type Settings struct {
 	// Identity.
-	TokenSources     []edge.TokenSource // in order of precedence
-	ClientIDTemplate string             // with {username} and {client_id}
-	UserProperty     string             // name of the injected User Property; empty: none
-	UpstreamUsername string             // template with {username}; empty: none
-	UpstreamPassword string
+	TokenSources      []edge.TokenSource // in order of precedence
+	CertificatePrefix string             // begins the usernames that client certificates give
+	ClientIDTemplate  string             // with {username} and {client_id}
+	UserProperty      string             // name of the injected User Property; empty: none
+	UpstreamUsername  string             // template with {username}; empty: none
+	UpstreamPassword  string
 
 	// Policy.
 	SubscribeMode SubscribeMode
@@ -71,6 +72,9 @@ type Settings struct {
 	Audit    *audit.Log // nil: none
 	Metrics  *metrics.Metrics
 	Logger   *slog.Logger
+
+	// Now is the wall clock by which tokens end; nil: time.Now.
+	Now func() time.Time
 }
 
 // withDefaults fills in what may be left out and reports what may not.
@@ -92,6 +96,9 @@ func (s Settings) withDefaults() (Settings, error) {
 	s.MaxPacketBytes = min(s.MaxPacketBytes, mostPacketBytes)
 	setDefault(&s.ConnectTimeout, 10*time.Second)
 	setDefault(&s.WriteTimeout, 30*time.Second)
+	if s.Now == nil {
+		s.Now = time.Now
+	}
 	if s.Logger == nil {
 		s.Logger = slog.New(slog.DiscardHandler)
 	}
