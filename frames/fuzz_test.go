@@ -25,6 +25,11 @@ func fuzzPackets(f *testing.F, types ...Type) {
 			f.Add(uint8(tt.v), p.Raw[0], p.Body)
 		}
 	}
+	for _, tt := range faultyMessages {
+		if p := cut(f, unhex(f, tt.hex), tt.v); types[0] == TypePublish {
+			f.Add(uint8(tt.v), p.Raw[0], p.Body)
+		}
+	}
 	f.Fuzz(func(t *testing.T, level, first uint8, body []byte) {
 		v := []Version{V31, V311, V5}[level%3]
 		isOurs := false
@@ -47,6 +52,9 @@ func fuzzPackets(f *testing.F, types ...Type) {
 			return
 		}
 		m, err := parse(p, v)
+		if publish, isPublish := m.(*Publish); isPublish && errors.Is(err, ErrFaultyMessage) {
+			wantMended(t, *publish, v)
+		}
 		if err != nil && !errors.Is(err, ErrReasonCode) {
 			wantError(t, err)
 			return
@@ -75,6 +83,16 @@ func wantError(t *testing.T, err error) {
 	}
 }
 
+// wantMended: what is known of a PUBLISH whose message is faulty is a PUBLISH with another Topic Name.
+func wantMended(t *testing.T, m Publish, v Version) {
+	t.Helper()
+	m.TopicName = []byte("a")
+	got, err := ParsePublish(cut(t, m.Append(nil, v), v), v)
+	if err != nil || !reflect.DeepEqual(got, m) {
+		t.Fatalf("%+v of a faulty message, written, is %+v, %v", m, got, err)
+	}
+}
+
 func FuzzConnect(f *testing.F)     { fuzzPackets(f, TypeConnect) }
 func FuzzConnack(f *testing.F)     { fuzzPackets(f, TypeConnack) }
 func FuzzPublish(f *testing.F)     { fuzzPackets(f, TypePublish) }
@@ -86,6 +104,44 @@ func FuzzUnsuback(f *testing.F)    { fuzzPackets(f, TypeUnsuback) }
 func FuzzPing(f *testing.F)        { fuzzPackets(f, TypePingreq, TypePingresp) }
 func FuzzDisconnect(f *testing.F)  { fuzzPackets(f, TypeDisconnect) }
 func FuzzAuth(f *testing.F)        { fuzzPackets(f, TypeAuth) }
+
+// FuzzPublishHead: the front of a PUBLISH gives what the whole of it does, whatever the payload.
+func FuzzPublishHead(f *testing.F) {
+	for _, tt := range goldenPackets {
+		if raw := unhex(f, tt.hex); Type(raw[0]>>4) == TypePublish {
+			f.Add(uint8(tt.v), raw)
+			f.Add(uint8(tt.v), raw[:len(raw)-1])
+		}
+	}
+	for _, tt := range faultyMessages {
+		f.Add(uint8(tt.v), unhex(f, tt.hex))
+	}
+	f.Fuzz(func(t *testing.T, level uint8, buf []byte) {
+		v := []Version{V31, V311, V5}[level%3]
+		h, ok, err := ParsePublishHead(buf, v, 0)
+		if err != nil {
+			wantError(t, err)
+		}
+		p, whole, cutErr := Cut(buf, v, 0)
+		switch {
+		case len(buf) == 0 || Type(buf[0]>>4) != TypePublish:
+			if ok || len(buf) > 0 && err == nil {
+				t.Fatalf("ParsePublishHead(% x) = %+v, %v, %v; it is no PUBLISH", buf, h, ok, err)
+			}
+		case cutErr != nil:
+			if !reflect.DeepEqual(err, cutErr) {
+				t.Fatalf("ParsePublishHead(% x) = %v; Cut says %v", buf, err, cutErr)
+			}
+		case whole:
+			if !ok && err == nil {
+				t.Fatalf("ParsePublishHead waits for more than all of % x", buf)
+			}
+			sameHead(t, h, err, p.Raw, v)
+		case h.PacketBytes > 0 && h.PacketBytes < 1<<17:
+			sameHead(t, h, err, append(buf[:len(buf):len(buf)], make([]byte, h.PacketBytes-len(buf))...), v)
+		}
+	})
+}
 
 // FuzzStream: a stream in pieces gives the packets, and the error, of the stream at once.
 func FuzzStream(f *testing.F) {
