@@ -35,8 +35,8 @@ func readDocument(t *testing.T, name string) string {
 	return string(text)
 }
 
-// documents lists all *.md files by their path from the top level.
-func documents(t *testing.T) []string {
+// files lists what ends so by its path from the top level.
+func files(t *testing.T, end string) []string {
 	t.Helper()
 	var names []string
 	err := fs.WalkDir(os.DirFS(root), ".", func(name string, entry fs.DirEntry, err error) error {
@@ -45,7 +45,7 @@ func documents(t *testing.T) []string {
 			return err
 		case entry.IsDir() && slices.Contains([]string{".git", "bin", "node_modules"}, entry.Name()):
 			return fs.SkipDir
-		case !entry.IsDir() && path.Ext(name) == ".md":
+		case !entry.IsDir() && strings.HasSuffix(name, end):
 			names = append(names, name)
 		}
 		return nil
@@ -95,7 +95,7 @@ func TestAnchorsAreThoseOfGitHub(t *testing.T) {
 
 func TestEveryLinkOfTheDocumentsLeadsSomewhere(t *testing.T) {
 	checked := 0
-	for _, name := range documents(t) {
+	for _, name := range files(t, ".md") {
 		text := codeSpan.ReplaceAllString(fence.ReplaceAllString(readDocument(t, name), ""), "`")
 		for _, l := range link.FindAllStringSubmatch(text, -1) {
 			target, err := url.Parse(l[1])
@@ -243,4 +243,23 @@ func TestTheDocumentsTellOfEveryMetricAndReason(t *testing.T) {
 		reasons["token_"+result] = true
 	}
 	compare(t, "gateway/README.md, reasons", reasons, values["topicgate_rejections_total reason"])
+}
+
+var fuzzTarget = regexp.MustCompile(`(?m)^func (Fuzz\w+)\(\w+ \*testing\.F\)`)
+
+// What a fuzz target begins with is kept with it: where nothing was found yet, go test begins with that alone.
+func TestEveryFuzzTargetHasSeeds(t *testing.T) {
+	targets := 0
+	for _, name := range files(t, "_test.go") {
+		for _, target := range fuzzTarget.FindAllStringSubmatch(readDocument(t, name), -1) {
+			targets++
+			dir := path.Join(path.Dir(name), "testdata/fuzz", target[1])
+			if seeds, err := os.ReadDir(filepath.Join(root, dir)); err != nil || len(seeds) == 0 {
+				t.Errorf("%s has no seeds in %s", target[1], dir)
+			}
+		}
+	}
+	if targets < 15 {
+		t.Errorf("%d fuzz targets found; is something wrong with the search?", targets)
+	}
 }
