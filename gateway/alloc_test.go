@@ -22,7 +22,7 @@ func newPath(tb testing.TB, v frames.Version) *path {
 	tb.Cleanup(func() { _ = ours.Close(); _ = theirs.Close() })
 	p := &path{session: &session{server: r, version: v, clientID: "c1", done: make(chan struct{})}}
 	p.identity.Username = "alice"
-	p.clientMaximum, p.brokerMaximum, p.aliasesUp, p.aliasesDown = maxRemainingLength, maxRemainingLength, 10, 10
+	p.clientMaximum, p.brokerMaximum, p.aliasesUp, p.aliasesDown = frames.MaxPacketBytes, frames.MaxPacketBytes, 10, 10
 	p.broker.socket = newSocket(ours)
 	p.clientSocket = newSocket(theirs)
 	take := func(b []byte) error { p.written += len(b); return nil }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"topicgate/auth"
+	"topicgate/frames"
 	"topicgate/gateway/audit"
 	"topicgate/policy"
 )
@@ -178,7 +179,7 @@ func (o Options) withDefaults() (Options, error) {
 
 // mostPacketBytes leaves room for what the gateway adds to a PUBLISH below the longest packet that there
 // can be: a Topic Name in place of an alias, the User Property, longer lengths.
-const mostPacketBytes = maxRemainingLength - 256<<10
+const mostPacketBytes = frames.MaxPacketBytes - 256<<10
 
 func setDefault[T comparable](v *T, d T) {
 	var zero T
