@@ -105,7 +105,7 @@ func (s *Session) readConnect() (*frames.Connect, error) {
 			return nil, brokenPacket(err)
 		}
 		if !ok {
-			if len(s.up.inbox.Peek()) > 0 && frames.Type(s.up.inbox.Peek()[0]>>4) != frames.TypeConnect {
+			if t := s.up.inbox.NextType(); t != 0 && t != frames.TypeConnect {
 				return nil, ended(EndNoConnect, nil) // no need to wait for its end
 			}
 			if err := s.up.receive(); err != nil {
@@ -132,7 +132,7 @@ func (s *Session) readConnect() (*frames.Connect, error) {
 			return nil, s.refuse(&refusal{v3: frames.V3UnacceptableProtocol, v5: frames.UnsupportedProtocolVersion,
 				reason: "protocol_version", end: EndProtocolError, err: err}, "")
 		}
-		if broken != nil && len(p.Body) > 6 && p.Body[6] == byte(frames.V5) { // [MQTT-3.1.4-1] allows the CONNACK
+		if broken != nil && connect.Version == frames.V5 { // [MQTT-3.1.4-1] allows the CONNACK
 			s.version = frames.V5
 			return nil, s.refuse(&refusal{v5: broken.Code, reason: "malformed", end: EndMalformedPacket, err: err}, "")
 		}
@@ -142,7 +142,7 @@ func (s *Session) readConnect() (*frames.Connect, error) {
 
 // readClientProperties keeps what the client's CONNECT says of packets towards it.
 func (s *Session) readClientProperties(connect *frames.Connect) {
-	s.clientMaximum, s.brokerMaximum = maxRemainingLength, maxRemainingLength
+	s.clientMaximum, s.brokerMaximum = frames.MaxPacketBytes, frames.MaxPacketBytes
 	if connect.Version != frames.V5 {
 		return
 	}
@@ -153,9 +153,6 @@ func (s *Session) readClientProperties(connect *frames.Connect) {
 		s.aliasesDown = uint16(min(n, aliasMaximum))
 	}
 }
-
-// maxRemainingLength is the longest packet that the protocol knows: fixed header and body.
-const maxRemainingLength = 5 + 268435455
 
 // upstreamConnect encodes the CONNECT that the broker sees: the client's, with the verified
 // identity in place of its token.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"topicgate/auth"
+	"topicgate/frames"
 	"topicgate/gateway/audit"
 	"topicgate/gateway/edge"
 	"topicgate/gateway/metrics"
@@ -107,7 +108,7 @@ func (s Settings) withDefaults() (Settings, error) {
 
 // mostPacketBytes leaves room for what the gateway adds to a PUBLISH below the longest packet that there
 // can be: a Topic Name in place of an alias, the User Property, longer lengths.
-const mostPacketBytes = maxRemainingLength - 256<<10
+const mostPacketBytes = frames.MaxPacketBytes - 256<<10
 
 func setDefault[T comparable](v *T, d T) {
 	var zero T
