@@ -51,7 +51,7 @@ func TestFailuresAreNotCached(t *testing.T) {
 
 func TestCacheIsBounded(t *testing.T) {
 	c := newCache()
-	i := newIssuer(testIssuer, nil, slog.New(slog.DiscardHandler))
+	i := newIssuer(Issuer{Name: testIssuer}, nil, slog.New(slog.DiscardHandler))
 	now := time.Now()
 	put := func(n, bytes int) digest {
 		id := sha256.Sum256([]byte(strconv.Itoa(n)))

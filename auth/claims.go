@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"iter"
 	"math"
 	"slices"
 	"strconv"
@@ -29,16 +30,36 @@ type member struct{ name, raw string }
 const usualMembers = 24
 
 func (c ClaimsSet) get(name string) (raw string, ok bool) {
-	for i := len(c.members) - 1; i >= 0; i-- { // the last counts
-		if c.members[i].name == name {
-			return c.members[i].raw, true
+	for _, m := range c.members {
+		if m.name == name {
+			return m.raw, true
 		}
 	}
 	return "", false
 }
 
-// ParseClaimsSet reads the payload of a token. Of members with one name the last counts, as RFC 7519 section 4
-// allows. The error may quote the payload.
+// without returns the set as JSON, but for the named members.
+func (c ClaimsSet) without(names []string) []byte {
+	text := []byte{'{'}
+	for _, m := range c.members {
+		if slices.Contains(names, m.name) {
+			continue
+		}
+		if len(text) > 1 {
+			text = append(text, ',')
+		}
+		text, _ = jsontext.AppendQuote(text, m.name) // an error is invalid UTF-8, which no name holds
+		text = append(append(text, ':'), m.raw...)
+	}
+	return append(text, '}')
+}
+
+// errTwice is the error of ParseClaimsSet for two members of one name.
+var errTwice = jsontext.ErrDuplicateName
+
+// ParseClaimsSet reads the payload of a token. Two members of one name are an error, in objects inside too, as RFC
+// 7519 section 4 allows: which of them is meant nobody knows, and the one passed over may be the one that denies.
+// The error may quote the payload.
 func ParseClaimsSet(payload []byte) (ClaimsSet, error) {
 	// What decodes strings later would replace it instead of refusing it (RFC 8259 section 8.1).
 	if !utf8.Valid(payload) {
@@ -64,8 +85,9 @@ func ParseClaimsSet(payload []byte) (ClaimsSet, error) {
 	return c, nil
 }
 
-// asEncodingJSON takes what encoding/json takes. Broken characters can be escaped ones alone: half a surrogate pair.
-var asEncodingJSON = []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
+// asEncodingJSON takes what encoding/json takes, but for names that stand there twice. Broken characters can be escaped
+// ones alone: half a surrogate pair.
+var asEncodingJSON = []jsontext.Options{jsontext.AllowDuplicateNames(false), jsontext.AllowInvalidUTF8(true)}
 
 // read adds the members of the object that has begun.
 func (c *ClaimsSet) read(decoder *jsontext.Decoder) error {
@@ -158,44 +180,104 @@ func (c ClaimsSet) date(name string) (t time.Time, present, ok bool) {
 }
 
 // lookup finds a claim by its dotted path. Names may hold dots themselves, as in
-// "https://example.org/roles": at every level the longest name that is there wins.
-func (c ClaimsSet) lookup(path string) (raw string, ok bool) {
+// "https://example.org/roles": at every level the longest name that is there wins. Where there is none, blocked says
+// that the path leads through something that is no object, so that nobody can say what it would have held.
+func (c ClaimsSet) lookup(path string) (raw string, ok, blocked bool) {
 	if raw, ok := c.get(path); ok {
-		return raw, true
+		return raw, true, false
 	}
-	for i := strings.LastIndexByte(path, '.'); i >= 0; i = strings.LastIndexByte(path[:i], '.') {
-		if raw, ok := c.get(path[:i]); ok && raw[0] == '{' {
-			inner, err := ParseClaimsSet([]byte(raw))
-			if err != nil {
-				panic("BUG: not a JSON object, though read as one: " + err.Error())
-			}
-			if raw, ok := inner.lookup(path[i+1:]); ok {
-				return raw, true
+	for name, rest := range splits(path) {
+		raw, ok := c.get(name)
+		switch {
+		case !ok || raw == "null":
+			continue
+		case raw[0] != '{':
+			blocked = true
+			continue
+		}
+		inner, err := ParseClaimsSet([]byte(raw))
+		if err != nil {
+			panic("BUG: not a JSON object, though read as one: " + err.Error())
+		}
+		raw, ok, deeper := inner.lookup(rest)
+		if ok {
+			return raw, true, false
+		}
+		blocked = blocked || deeper
+	}
+	return "", false, blocked
+}
+
+// splits yields the two sides of each dot in path, from the last to the first.
+func splits(path string) iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for i := strings.LastIndexByte(path, '.'); i >= 0; i = strings.LastIndexByte(path[:i], '.') {
+			if !yield(path[:i], path[i+1:]) {
+				return
 			}
 		}
 	}
-	return "", false
 }
 
-// Username returns the name that rules and the broker see: the string at path. The error is a *[Refused].
-func (c ClaimsSet) Username(path string) (string, error) {
-	raw, ok := c.lookup(path)
+// elsewhere reports whether the token says that the claim at path, or what holds it, is not in the token but to be
+// had from somebody else: by the names of OpenID Connect Core 5.6.2, as Entra ID does for users of more than 200
+// groups, or by its "hasgroups", which says the same of the claim "groups".
+func (c ClaimsSet) elsewhere(path string) (bool, error) {
+	var names map[string]json.RawMessage
+	if !c.decode("_claim_names", &names) {
+		return false, refused(ReasonMalformed, "_claim_names is not readable")
+	}
+	stands := func(name string) bool {
+		_, listed := names[name]
+		if name == "groups" && !listed {
+			switch raw, _ := c.get("hasgroups"); raw {
+			case "", "null", "false", `"false"`:
+			default:
+				return true
+			}
+		}
+		return listed
+	}
+	if stands(path) {
+		return true, nil
+	}
+	for name := range splits(path) {
+		if stands(name) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// Username returns the name that rules and the broker see: the issuer's prefix and the string at path. The error is
+// a *[Refused].
+func (c ClaimsSet) Username(path, prefix string) (string, error) {
+	raw, ok, _ := c.lookup(path)
 	if !ok || raw[0] != '"' {
 		return "", refused(ReasonNoUsername, "the claim "+path+" is missing or not a string")
 	}
-	name := strings.Clone(decodeString(raw)) // names get about more than claims, and would take them along
-	if problem := nameProblem(name); problem != "" {
+	name, problem := withPrefix(prefix, decodeString(raw))
+	if problem != "" {
 		return "", refused(ReasonBadUsername, "the claim "+path+" "+problem)
 	}
-	return name, nil
+	return strings.Clone(name), nil // names get about more than claims, and would take them along
 }
 
-// Roles returns the roles at path: none when the claim is absent or null. A claim of another type refuses
-// the token instead of being ignored, for a role may carry denials: without its roles a principal could be
-// allowed more than with them. The error is a *[Refused].
+// Roles returns the roles at path: none when the claim is absent or null. A claim of another type, or one that
+// the token says stands elsewhere, refuses the token instead of being ignored, for a role may carry denials: without
+// its roles a principal could be allowed more than with them. The error is a *[Refused].
 func (c ClaimsSet) Roles(path string) ([]string, error) {
-	raw, ok := c.lookup(path)
-	if !ok || raw == "null" {
+	switch elsewhere, err := c.elsewhere(path); {
+	case err != nil:
+		return nil, err
+	case elsewhere:
+		return nil, refused(ReasonRolesElsewhere, "the token says that its claim "+path+" is to be fetched elsewhere (too many groups?); have the issuer put it into the token, app roles in place of groups for example")
+	}
+	raw, ok, blocked := c.lookup(path)
+	switch {
+	case blocked:
+		return nil, refused(ReasonBadRoles, "the path "+path+" leads through a claim that is no object")
+	case !ok || raw == "null":
 		return nil, nil
 	}
 	var found []string

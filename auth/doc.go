@@ -3,7 +3,7 @@
 // A [Verifier] knows a fixed list of issuers. A token goes through it like this:
 //
 //	size -> cache -> JWS header (alg, typ, crit) -> issuer by exact comparison ->
-//	aud, exp, nbf, iat, sub -> signature -> username and roles -> Identity
+//	events, aud, exp, nbf, iat, sub -> signature -> username and roles -> Identity
 //
 // The registered claims are looked at before the signature. Whatever they say, a token is only ever
 // refused by them, never accepted; and a token that is expired or meant for somebody else is refused
@@ -21,6 +21,18 @@
 //
 // What go-jose read of a JWS header is kept for the next token that begins with the same bytes, once a signature
 // over it held. It decides nothing but what those bytes mean: payload, signature and key are looked at each time.
+//
+// # Cannot is not may
+//
+// What cannot be read refuses a token wherever it could have said less than the rest of it: roles of another type, behind
+// something that is no object or in another place, a name that stands twice. What nobody needs is not read at all:
+// certificates beside keys, keys that a token brings along.
+//
+// # Names
+//
+// A username is what the issuer says, behind the prefix that the operator gave the issuer; nothing is mapped or folded.
+// Names that people or programs could take for one another are refused (RFC 8265), and so are those that would
+// be more than a name in a rule.
 //
 // # When keys are fetched
 //
@@ -53,7 +65,7 @@
 //
 // # What callers must keep
 //
-// Errors and log lines of this package never contain any part of a token, so they may be logged as they
-// are. Roles of an Identity are shared with the cache: read them, do not change them. Its claims stay the JSON
+// Errors and log lines of this package never contain any part of a token (a character of a username, perhaps, by its
+// number), so they may be logged as they are. [Mask] makes texts of clients fit for that. Roles of an Identity are shared with the cache: read them, do not change them. Its claims stay the JSON
 // that they came as: a session keeps them for the rules that may ask for one, now or later, and most rules do not.
 package auth

@@ -8,7 +8,7 @@ const (
 	ReasonMalformed      = "malformed"          // not a JWS in compact form whose payload is a JWT Claims Set
 	ReasonWrongAlgorithm = "wrong_algorithm"    // not one of the asymmetric signature algorithms
 	ReasonCriticalHeader = "critical_header"    // JWS "crit" or "b64"
-	ReasonWrongType      = "wrong_type"         // "typ" is neither a plain JWT nor an access token
+	ReasonWrongType      = "wrong_type"         // neither a plain JWT nor an access token, by "typ" or by "events"
 	ReasonUnknownIssuer  = "unknown_issuer"     // "iss" is not on the list
 	ReasonWrongAudience  = "wrong_audience"     // no accepted "aud"
 	ReasonNoExpiry       = "no_expiry"          // "exp" is missing
@@ -21,6 +21,7 @@ const (
 	ReasonNoUsername     = "no_username"        // the username claim is missing or not a string
 	ReasonBadUsername    = "bad_username"       // the username may never expand in a rule
 	ReasonBadRoles       = "bad_roles"          // the roles claim is neither a list of strings nor a string
+	ReasonRolesElsewhere = "roles_elsewhere"    // the token says that its roles are to be fetched elsewhere
 	ReasonBadCertificate = "bad_certificate"    // a client certificate without one clear subject
 	reasonOK             = "ok"                 // result only: verified
 	reasonCached         = "cached"             // result only: verified before
@@ -65,7 +66,7 @@ var results = []string{
 	ReasonTooLarge, ReasonMalformed, ReasonWrongAlgorithm, ReasonCriticalHeader, ReasonWrongType,
 	ReasonUnknownIssuer, ReasonWrongAudience, ReasonNoExpiry, ReasonExpired, ReasonNotYetValid,
 	ReasonIssuedInFuture, ReasonNoSubject, ReasonNoSuchKey, ReasonBadSignature, ReasonNoUsername,
-	ReasonBadUsername, ReasonBadRoles,
+	ReasonBadUsername, ReasonBadRoles, ReasonRolesElsewhere,
 	ReasonIssuerDown, ReasonKeyNotYetKnown,
 }
 

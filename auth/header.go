@@ -48,7 +48,11 @@ func (h *headers) read(encoded string) (header jose.Header, known bool, err erro
 	if known {
 		return header, true, nil
 	}
-	bare, err := jose.ParseSignedCompact(encoded+"..", algorithms)
+	plain, err := withoutKeys(encoded)
+	if err != nil {
+		return header, false, errNotCompact
+	}
+	bare, err := jose.ParseSignedCompact(plain+"..", algorithms)
 	if err != nil { // its text may quote the token
 		if _, ok := err.(*jose.ErrUnexpectedSignatureAlgorithm); ok {
 			return header, false, refused(ReasonWrongAlgorithm, "not signed by an accepted asymmetric algorithm")
@@ -57,6 +61,28 @@ func (h *headers) read(encoded string) (header jose.Header, known bool, err erro
 	}
 	header = bare.Signatures[0].Protected
 	return header, false, checkHeader(header)
+}
+
+// ownKeys are what a token may bring along to say by which key it was signed. Only the issuer's keys count (RFC 8725
+// section 3.10), so it does not matter whether these can be read.
+var ownKeys = append([]string{"jwk", "jku"}, certificateMembers...)
+
+// withoutKeys returns an encoded header without what ownKeys names.
+func withoutKeys(encoded string) (string, error) {
+	text, err := base64.RawURLEncoding.DecodeString(encoded)
+	if err != nil {
+		return "", err
+	}
+	members, err := ParseClaimsSet(text)
+	if err != nil {
+		return "", err
+	}
+	for _, name := range ownKeys {
+		if _, ok := members.get(name); ok {
+			return base64.RawURLEncoding.EncodeToString(members.without(ownKeys)), nil
+		}
+	}
+	return encoded, nil
 }
 
 var errNotCompact = refused(ReasonMalformed, "not a JWS in compact form")

@@ -11,10 +11,15 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// sameAsJOSE wants of headers.parse what go-jose makes of the whole token.
+// sameAsJOSE wants of headers.parse what go-jose makes of the whole token, but for the keys that it brings along.
 func sameAsJOSE(t *testing.T, h *headers, token string) {
 	t.Helper()
-	want, err := jose.ParseSignedCompact(token, algorithms)
+	header, rest, _ := strings.Cut(token, ".")
+	plain, err := withoutKeys(header)
+	if err != nil {
+		plain = "?"
+	}
+	want, err := jose.ParseSignedCompact(plain+"."+rest, algorithms)
 	ok := err == nil && !strings.ContainsAny(token, "\r\n") && checkHeader(want.Signatures[0].Protected) == nil
 	got, err := h.parse(token)
 	if (err == nil) != ok {

@@ -3,15 +3,8 @@ package auth
 import (
 	"crypto/x509"
 	"encoding/asn1"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 )
-
-// maxNameBytes bounds a username, a Subject and a token identifier. A username becomes part of topics,
-// of the Client Identifier and of Redis keys; a real one is far below.
-const maxNameBytes = 1024
 
 // Identity is a verified party. Roles may be shared: they must not be changed. Subject and TokenID may be pieces
 // of Claims: who keeps one without the other clones it.
@@ -29,10 +22,10 @@ type Identity struct {
 	Certificate bool
 }
 
-// FromCertificate makes an Identity of a client certificate: the subject's common name is the username.
+// FromCertificate makes an Identity of a client certificate: prefix and the subject's common name are the username.
 // That the certificate is valid now, for clients, and of the right CA is TLS's to verify; it is not
 // looked at here. The error is a *[Refused].
-func FromCertificate(c *x509.Certificate) (Identity, error) {
+func FromCertificate(c *x509.Certificate, prefix string) (Identity, error) {
 	if c == nil {
 		return Identity{}, refused(ReasonBadCertificate, "there is no certificate")
 	}
@@ -48,40 +41,17 @@ func FromCertificate(c *x509.Certificate) (Identity, error) {
 	if c.Subject.CommonName == "" {
 		return Identity{}, refused(ReasonNoUsername, "the certificate's subject has no common name")
 	}
-	if problem := nameProblem(c.Subject.CommonName); problem != "" {
+	username, problem := withPrefix(prefix, c.Subject.CommonName)
+	if problem != "" {
 		return Identity{}, refused(ReasonBadUsername, "the certificate's common name "+problem)
 	}
 	return Identity{
 		Issuer:      c.Issuer.String(),
 		Subject:     c.Subject.String(),
-		Username:    c.Subject.CommonName,
+		Username:    username,
 		Expiry:      c.NotAfter,
 		Certificate: true,
 	}, nil
 }
 
 var oidCommonName = asn1.ObjectIdentifier{2, 5, 4, 3} // X.520, id-at-commonName
-
-// nameProblem says why name may never expand in a rule, or nothing when it may. '+' and '#' would widen a
-// rule (CVE-2017-7650), '/' would add a level, control characters have no place in a topic [MQTT-1.5.4-2].
-func nameProblem(name string) string {
-	switch {
-	case name == "":
-		return "is empty"
-	case len(name) > maxNameBytes:
-		return "is longer than 1024 bytes"
-	case !utf8.ValidString(name):
-		return "is not valid UTF-8"
-	case strings.ContainsAny(name, "+#/"):
-		return "contains '+', '#' or '/'"
-	case strings.ContainsFunc(name, unicode.IsControl):
-		return "contains a control character"
-	case strings.ContainsRune(name, utf8.RuneError):
-		return replacementProblem
-	}
-	return ""
-}
-
-// A JSON string with half a surrogate pair ("\ud800") decodes to U+FFFD: names that differ would become
-// one name.
-const replacementProblem = "contains U+FFFD, which stands for broken characters"

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,12 +21,14 @@ const (
 	// retryMin, doubled up to retryMax, is the pause after a failed renewal.
 	retryMin = time.Second
 	retryMax = 30 * time.Second
+	// maxToldKeys bounds how many unusable keys of one key set are described.
+	maxToldKeys = 8
 )
 
 // issuer holds the keys of one issuer and decides when to fetch them.
 type issuer struct {
 	// Immutable.
-	name   string // exactly as configured
+	Issuer
 	client *http.Client
 	logger *slog.Logger
 
@@ -35,15 +38,17 @@ type issuer struct {
 	begun atomic.Uint64
 
 	// Owned by the fetch under way, of which there is at most one.
-	jwksURL string
+	jwksURL   string
+	otherName string // that the discovery document gave the issuer
 
 	// Guarded by mu.
 	mu        sync.Mutex
 	closed    bool
 	lastBegun time.Time
 	underWay  *fetch
-	asked     bool  // a fetch has ended
-	err       error // of the last fetch that ended
+	asked     bool     // a fetch has ended
+	err       error    // of the last fetch that ended
+	unusable  []string // described, of the last fetch that succeeded
 
 	// ctx ends with the Verifier; fetches counts those under way.
 	ctx     context.Context
@@ -57,8 +62,8 @@ type fetch struct {
 	err  error         // valid then
 }
 
-func newIssuer(name string, client *http.Client, logger *slog.Logger) *issuer {
-	i := &issuer{name: name, client: client, logger: logger.With("issuer", name)}
+func newIssuer(asked Issuer, client *http.Client, logger *slog.Logger) *issuer {
+	i := &issuer{Issuer: asked, client: client, logger: logger.With("issuer", asked.Name), jwksURL: asked.KeysURL}
 	i.ctx, i.cancel = context.WithCancel(context.Background())
 	return i
 }
@@ -140,40 +145,40 @@ func (i *issuer) refresh(scheduled bool) (*fetch, error) {
 	f := &fetch{done: make(chan struct{})}
 	i.underWay = f
 	i.fetches.Go(func() {
-		set, skipped, err := i.load(scheduled)
-		i.settle(f, number, set, skipped, err)
+		keys, rest, err := i.load(scheduled)
+		i.settle(f, number, keys, rest, err)
 	})
 	return f, nil
 }
 
 // load asks the issuer. Renewals look at the discovery document again, as jwks_uri may move; what tokens
 // cause is one request for the keys.
-func (i *issuer) load(renewal bool) (keys []key, skipped int, err error) {
+func (i *issuer) load(renewal bool) (keys []key, rest []unusable, err error) {
 	ctx, cancel := context.WithTimeout(i.ctx, fetchTimeout)
 	defer cancel()
-	if i.jwksURL == "" || renewal {
+	if i.KeysURL == "" && (i.jwksURL == "" || renewal) {
 		jwksURL, err := i.discover(ctx)
 		switch {
 		case err == nil:
 			i.jwksURL = jwksURL
 		case i.jwksURL == "":
-			return nil, 0, fmt.Errorf("discovery failed: %w", brief(err))
+			return nil, nil, fmt.Errorf("discovery failed: %w", brief(err))
 		default: // what was known before may well be right
 			i.logger.Warn("discovery failed", "err", brief(err))
 		}
 	}
 	document, err := i.get(ctx, i.jwksURL)
 	if err == nil {
-		keys, skipped, err = parseKeys(document)
+		keys, rest, err = parseKeys(document)
 	}
 	if err != nil {
-		return nil, 0, fmt.Errorf("keys not fetched: %w", brief(err))
+		return nil, nil, fmt.Errorf("keys not fetched: %w", brief(err))
 	}
-	return keys, skipped, nil
+	return keys, rest, nil
 }
 
 // settle stores what the fetch brought and wakes those who wait for it.
-func (i *issuer) settle(f *fetch, number uint64, keys []key, skipped int, err error) {
+func (i *issuer) settle(f *fetch, number uint64, keys []key, rest []unusable, err error) {
 	i.mu.Lock()
 	failedBefore := i.asked && i.err != nil
 	changed := false
@@ -188,6 +193,11 @@ func (i *issuer) settle(f *fetch, number uint64, keys []key, skipped int, err er
 		}
 		i.keys.Store(set)
 	}
+	told := i.unusable
+	if err == nil {
+		i.unusable = describe(rest)
+	}
+	untold := slices.DeleteFunc(slices.Clone(i.unusable), func(u string) bool { return slices.Contains(told, u) })
 	i.asked, i.err, i.underWay = true, err, nil
 	f.err = err
 	i.mu.Unlock()
@@ -199,13 +209,32 @@ func (i *issuer) settle(f *fetch, number uint64, keys []key, skipped int, err er
 		i.logger.Warn("issuer keys not fetched", "err", err)
 	case err != nil:
 		i.logger.Debug("issuer keys not fetched", "err", err)
-	case changed && (len(keys) == 0 || skipped > 0):
-		i.logger.Warn("issuer keys changed", "keys", len(keys), "unusable", skipped)
+	case changed && len(keys) == 0:
+		i.logger.Warn("issuer keys changed", "keys", 0, "unusable", len(rest))
 	case changed:
-		i.logger.Info("issuer keys changed", "keys", len(keys))
+		i.logger.Info("issuer keys changed", "keys", len(keys), "unusable", len(rest))
 	case failedBefore:
 		i.logger.Info("issuer keys fetched again", "keys", len(keys))
 	}
+	for _, key := range untold {
+		i.logger.Warn("issuer key is unusable", "key", key)
+	}
+}
+
+// describe names the keys that one would expect to be usable, each with the reason why it is not: for a log, in
+// bounded words that hold printable characters alone. Keys for encryption are nothing to talk about.
+func describe(rest []unusable) []string {
+	var texts []string
+	for _, u := range rest {
+		if u.err == errNotForSignatures {
+			continue
+		}
+		if len(texts) == maxToldKeys {
+			return append(texts, "and others")
+		}
+		texts = append(texts, fmt.Sprintf("kid %s: %s", quoted(u.id), brief(u.err)))
+	}
+	return texts
 }
 
 // run keeps the keys fresh until ctx ends.

@@ -58,52 +58,72 @@ type keySet struct {
 	generation uint64
 }
 
-// parseKeys reads a JWKS (RFC 7517 section 5). Keys that cannot be used here are skipped, as that
+// unusable is a key of a JWKS that serves for nothing here, and why. Its text may be logged.
+type unusable struct {
+	id  string
+	err error
+}
+
+// parseKeys reads a JWKS (RFC 7517 section 5). Keys that cannot be used here are left out, as that
 // section asks for: unknown types and curves, symmetric and private ones, those for encryption.
-func parseKeys(document []byte) (keys []key, skipped int, err error) {
+func parseKeys(document []byte) (keys []key, rest []unusable, err error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
 	if err := json.Unmarshal(document, &set); err != nil {
-		return nil, 0, fmt.Errorf("decode JWKS: %w", err)
+		return nil, nil, fmt.Errorf("decode JWKS: %w", err)
 	}
 	if set.Keys == nil {
-		return nil, 0, errors.New("decode JWKS: there is no list of keys")
+		return nil, nil, errors.New("decode JWKS: there is no list of keys")
 	}
 	for _, raw := range set.Keys {
 		k, err := parseKey(raw)
 		if err != nil {
-			skipped++
+			rest = append(rest, unusable{k.id, err})
 			continue
 		}
 		keys = append(keys, k)
 	}
-	return keys, skipped, nil
+	return keys, rest, nil
 }
 
+// certificateMembers of a JWK or of a JWS header (RFC 7517 sections 4.6 to 4.9, RFC 7515 sections 4.1.5 to 4.1.8)
+// stand beside a key. Nothing here asks for them, and go-jose, which would parse them, refuses all the rest together
+// with a certificate that crypto/x509 does not take, for its negative serial number for example.
+var certificateMembers = []string{"x5u", "x5c", "x5t", "x5t#S256"}
+
+var errNotForSignatures = errors.New("not a key for signatures")
+
+// parseKey reads a public key for signatures. After an error the key holds its id at most.
 func parseKey(raw []byte) (key, error) {
-	var jwk jose.JSONWebKey
-	if err := json.Unmarshal(raw, &jwk); err != nil {
+	members, err := ParseClaimsSet(raw)
+	if err != nil {
 		return key{}, err
+	}
+	k := key{}
+	k.id, _ = members.Text("kid")
+	var jwk jose.JSONWebKey
+	if err := json.Unmarshal(members.without(certificateMembers), &jwk); err != nil {
+		return k, err
 	}
 	switch public := jwk.Key.(type) {
 	case *rsa.PublicKey:
 		if public.N.BitLen() < minRSABits {
-			return key{}, errors.New("RSA key is too short")
+			return k, fmt.Errorf("RSA key of %d bits, fewer than %d", public.N.BitLen(), minRSABits)
 		}
 	case *ecdsa.PublicKey, ed25519.PublicKey:
 	default:
-		return key{}, errors.New("not a public key for signatures")
+		return k, errors.New("not a public key of a type that is accepted")
 	}
 	if jwk.Use != "" && jwk.Use != "sig" {
-		return key{}, errors.New("not a key for signatures")
+		return k, errNotForSignatures
 	}
 	if jwk.Algorithm != "" && !slices.Contains(algorithms, jose.SignatureAlgorithm(jwk.Algorithm)) {
-		return key{}, errors.New("algorithm is not accepted")
+		return k, fmt.Errorf("algorithm %q is not accepted", jwk.Algorithm)
 	}
 	thumbprint, err := jwk.Thumbprint(crypto.SHA256)
 	if err != nil {
-		return key{}, err
+		return k, err
 	}
 	return key{id: jwk.KeyID, algorithm: jwk.Algorithm, public: jwk.Key, thumbprint: string(thumbprint)}, nil
 }

@@ -217,7 +217,7 @@ func newTestbed(t testing.TB, p *provider, edits ...func(*Options)) *testbed {
 	t.Helper()
 	b := &testbed{provider: p}
 	o := Options{
-		Issuers: []string{p.name}, Audiences: []string{testAudience, "other"}, ClockSkew: testSkew,
+		Issuers: []Issuer{{Name: p.name}}, Audiences: []string{testAudience, "other"}, ClockSkew: testSkew,
 		HTTPClient: &http.Client{Transport: network{p.name: p}},
 		Logger:     slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Observe: func(result string, _ time.Duration) {

@@ -15,8 +15,14 @@ import (
 func bubble(t *testing.T, keys []signer, f func(t *testing.T, b *testbed)) {
 	t.Helper()
 	rsaKey() // not on the bubble's clock
+	bubbleWith(t, newProvider(testIssuer, keys...), func(*Options) {}, f)
+}
+
+// bubbleWith is bubble with another provider and other options.
+func bubbleWith(t *testing.T, p *provider, edit func(*Options), f func(t *testing.T, b *testbed)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		b := newTestbed(t, newProvider(testIssuer, keys...))
+		b := newTestbed(t, p, edit)
 		b.start(t)
 		synctest.Wait()
 		f(t, b)

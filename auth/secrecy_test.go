@@ -34,7 +34,7 @@ func TestNothingOfATokenIsInErrorsOrLogs(t *testing.T) {
 	} {
 		cases = append(cases, refusal{"marked", key.token(marked, edit), ""})
 	}
-	for _, header := range []claims{{"typ": marker}, {"crit": []string{marker}}, {"nonce": claims{marker: 1}}, {"x5c": []string{marker}}} {
+	for _, header := range []claims{{"typ": marker}, {"crit": []string{marker}}, {"nonce": claims{marker: 1}}, {"x5c": []string{marker}, "typ": marker}} {
 		cases = append(cases, refusal{"marked header", key.tokenWithHeader(header, marked), ""})
 	}
 	cases = append(cases,

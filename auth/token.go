@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"errors"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -38,7 +39,11 @@ func parseToken(token string, known *headers) (*parsed, error) {
 		return nil, err
 	}
 	p := &parsed{jws: jws}
-	if p.claims, err = ParseClaimsSet(jws.payload); err != nil { // its text may quote the token
+	p.claims, err = ParseClaimsSet(jws.payload)
+	switch { // its text may quote the token
+	case errors.Is(err, errTwice):
+		return nil, refused(ReasonMalformed, "a name stands twice in an object of the payload")
+	case err != nil:
 		return nil, refused(ReasonMalformed, "the payload is not a JSON object")
 	}
 	var ok bool
@@ -48,8 +53,7 @@ func parseToken(token string, known *headers) (*parsed, error) {
 	return p, nil
 }
 
-// checkHeader refuses headers that change what the token means. Keys that it brings along ("jwk", "jku",
-// "x5u", "x5c") are ignored: only the issuer's count (RFC 8725 section 3.10).
+// checkHeader refuses headers that change what the token means.
 func checkHeader(header jose.Header) error {
 	// No extension is understood here (RFC 7515 section 4.1.11); go-jose would obey "b64" even when it is
 	// not listed in "crit" (RFC 7797 section 6).
@@ -64,8 +68,9 @@ func checkHeader(header jose.Header) error {
 		return nil
 	}
 	if typ, ok := typ.(string); ok {
-		switch strings.ToLower(typ) {
-		case "jwt", "at+jwt", "application/at+jwt": // RFC 7519 section 5.1, RFC 9068 section 2.1
+		// A media type: its case says nothing, and application/ may be left out (RFC 7515 section 4.1.9).
+		switch strings.TrimPrefix(strings.ToLower(typ), "application/") {
+		case "jwt", "at+jwt": // RFC 7519 section 5.1, RFC 9068 section 2.1
 			return nil
 		}
 	}
@@ -76,6 +81,11 @@ func checkHeader(header jose.Header) error {
 // token a second time and does not fit: one audience, no skew for exp, five minutes for nbf, none of iat,
 // names without regard to case.
 func (p *parsed) check(now time.Time, audiences map[string]bool, skew time.Duration) error {
+	// A logout token or another security event token (OpenID Connect Back-Channel Logout 2.4, RFC 8417 section 2.2):
+	// not each issuer says so in "typ".
+	if _, ok := p.claims.get("events"); ok {
+		return refused(ReasonWrongType, "it has the claim events: a logout token or another security event token")
+	}
 	audience, ok := p.claims.texts("aud")
 	if !ok {
 		return refused(ReasonMalformed, "aud is neither a string nor a list of strings")

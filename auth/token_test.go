@@ -29,6 +29,8 @@ func hs256(header, payload string, secret []byte) string {
 	return unsigned + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
+const logoutEvent = "http://schemas.openid.net/event/backchannel-logout"
+
 // refusal is a token and why it is refused.
 type refusal struct{ what, token, reason string }
 
@@ -77,6 +79,7 @@ func refusals(key, rsa signer) []refusal {
 		{"another's key under this name", newKey(key.id).token(), ReasonBadSignature},
 		{"unknown key", newKey("stranger").token(), ReasonNoSuchKey},
 
+		{"alg twice", compact(`{"alg":"EdDSA","alg":"EdDSA","kid":"a"}`, payload, []byte("x")), ReasonMalformed},
 		{"crit exp", header("crit", []string{"exp"}), ReasonCriticalHeader},
 		{"crit b64", compact(`{"alg":"EdDSA","crit":["b64"],"b64":false}`, payload, []byte("x")), ReasonCriticalHeader},
 		{"b64 without crit", compact(`{"alg":"EdDSA","b64":false}`, payload, []byte("x")), ReasonCriticalHeader},
@@ -85,6 +88,13 @@ func refusals(key, rsa signer) []refusal {
 		{"typ logout+jwt", header("typ", "logout+jwt"), ReasonWrongType},
 		{"typ secevent+jwt", header("typ", "secevent+jwt"), ReasonWrongType},
 		{"typ dpop+jwt", header("typ", "dpop+jwt"), ReasonWrongType},
+		{"typ application/logout+jwt", header("typ", "application/logout+jwt"), ReasonWrongType},
+		{"typ application/ twice", header("typ", "application/application/jwt"), ReasonWrongType},
+		{"typ text/jwt", header("typ", "text/jwt"), ReasonWrongType},
+		{"logout token that says JWT", key.tokenWithHeader(claims{"typ": "JWT"}, claims{"events": claims{logoutEvent: claims{}}}), ReasonWrongType},
+		{"logout token without typ", claim("events", claims{logoutEvent: claims{}}), ReasonWrongType},
+		{"events empty", claim("events", claims{}), ReasonWrongType},
+		{"events null", key.sign(nil, []byte(strings.Replace(payload, "{", `{"events":null,`, 1))), ReasonWrongType},
 		{"typ empty", header("typ", ""), ReasonWrongType},
 		{"typ a number", header("typ", 1), ReasonWrongType},
 
@@ -124,6 +134,11 @@ func refusals(key, rsa signer) []refusal {
 		{"_claim_sources a string", claim("_claim_sources", "src1"), ReasonMalformed},
 		{"_claim_names without its source", claim("_claim_names", claims{"roles": "src1"}), ReasonMalformed},
 
+		{"roles twice", key.sign(nil, []byte(strings.Replace(payload, "{", `{"roles":["banned"],`, 1))), ReasonMalformed},
+		{"roles twice, once escaped", key.sign(nil, []byte(strings.Replace(payload, "{", `{"role\u0073":["banned"],`, 1))), ReasonMalformed},
+		{"a name twice inside", key.sign(nil, []byte(strings.Replace(payload, "{", `{"a":{"b":1,"b":2},`, 1))), ReasonMalformed},
+
+		{"roles elsewhere", key.token(claims{"roles": nil, "_claim_names": claims{"roles": "src1"}, "_claim_sources": claims{"src1": claims{"endpoint": "https://graph.example/groups"}}}), ReasonRolesElsewhere},
 		{"username with a level", claim("sub", "a/b"), ReasonBadUsername},
 		{"roles a number", claim("roles", 1), ReasonBadRoles},
 	}
@@ -173,11 +188,13 @@ func TestEveryReasonIsAResult(t *testing.T) {
 func TestHeadersThatChangeNothing(t *testing.T) {
 	key := newKey("a")
 	b := newTestbed(t, newProvider(testIssuer, key)) // whose network knows no other host
-	for _, typ := range []string{"JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "Application/AT+JWT"} {
+	for _, typ := range []string{"JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "Application/AT+JWT", "application/jwt", "APPLICATION/JWT"} {
 		b.want(t, "typ "+typ, key.tokenWithHeader(claims{"typ": typ}), "ok")
 	}
 	b.want(t, "no typ", key.token(), "ok")
 	b.want(t, "jwk", key.withJWK(), "ok")
+	b.want(t, "a certificate that is none", key.tokenWithHeader(claims{"x5c": []string{"MIIB"}, "x5t": 1, "x5t#S256": "?", "x5u": ":"}), "ok")
+	b.want(t, "a jwk that is none", key.tokenWithHeader(claims{"jwk": claims{"kty": "RSA"}}), "ok")
 	b.want(t, "x5u and jku", key.tokenWithHeader(claims{"x5u": "https://evil.example/c", "jku": "https://evil.example/k"}), "ok")
 }
 

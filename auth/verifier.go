@@ -12,9 +12,23 @@ import (
 	"time"
 )
 
+// Issuer is one whose tokens are accepted.
+type Issuer struct {
+	Name string // "iss" must be exactly this
+	// UsernamePrefix begins the usernames in its tokens. Names are unique for one issuer only: that those of several
+	// are kept apart, or are meant to be the same users', is for the caller to see to.
+	UsernamePrefix string
+	// DiscoveryURL is where the discovery document is fetched from, if it is not below Name: its address, with or
+	// without the /.well-known/openid-configuration at its end. That it may call the issuer by another name, as those
+	// of AD FS do and of a server that is known by another name inside, is what this is for.
+	DiscoveryURL string
+	// KeysURL is where the keys are fetched from, without discovery.
+	KeysURL string
+}
+
 // Options of a [Verifier].
 type Options struct {
-	Issuers   []string // at least one; "iss" must be exactly one of them
+	Issuers   []Issuer // at least one
 	Audiences []string // at least one; "aud" must hold one of them
 
 	// Dotted paths ("realm_access.roles"); a claim of exactly that name comes first. Empty: "sub", "roles".
@@ -87,20 +101,20 @@ func NewVerifier(o Options) (*Verifier, error) {
 		return nil, errors.New("auth: no issuer")
 	}
 	client := guardedClient(o.HTTPClient)
-	for _, name := range o.Issuers {
-		insecure, err := checkIssuer(name)
+	for _, asked := range o.Issuers {
+		insecure, err := asked.check()
 		if err != nil {
 			return nil, fmt.Errorf("auth: %w", err)
 		}
-		if v.byName[name] != nil {
-			return nil, fmt.Errorf("auth: issuer %s is listed twice", name)
+		if v.byName[asked.Name] != nil {
+			return nil, fmt.Errorf("auth: issuer %s is listed twice", asked.Name)
 		}
 		if insecure {
-			logger.Warn("issuer without TLS: whoever is between can forge its keys", "issuer", name)
+			logger.Warn("issuer without TLS: whoever is between can forge its keys", "issuer", asked.Name)
 		}
-		i := newIssuer(name, client, logger)
+		i := newIssuer(asked, client, logger)
 		v.issuers = append(v.issuers, i)
-		v.byName[name] = i
+		v.byName[asked.Name] = i
 	}
 	for _, audience := range o.Audiences {
 		if audience == "" {
@@ -196,7 +210,7 @@ func (v *Verifier) verifySignature(ctx context.Context, id digest, i *issuer, p 
 
 // identity is called only after the signature held.
 func (v *Verifier) identity(i *issuer, p *parsed) (Identity, error) {
-	name, err := p.claims.Username(v.usernameClaim)
+	name, err := p.claims.Username(v.usernameClaim, i.UsernamePrefix)
 	if err != nil {
 		return Identity{}, err
 	}
@@ -205,7 +219,7 @@ func (v *Verifier) identity(i *issuer, p *parsed) (Identity, error) {
 		return Identity{}, err
 	}
 	return Identity{
-		Issuer:   i.name,
+		Issuer:   i.Name,
 		Subject:  p.subject,
 		Username: name,
 		Roles:    roles,
@@ -218,8 +232,8 @@ func (v *Verifier) identity(i *issuer, p *parsed) (Identity, error) {
 // unknownIssuer names the most frequent mistake without naming what the token holds.
 func (v *Verifier) unknownIssuer(name string) error {
 	for _, i := range v.issuers {
-		if strings.TrimSuffix(i.name, "/") == strings.TrimSuffix(name, "/") {
-			return refused(ReasonUnknownIssuer, "iss differs from "+i.name+" by a slash at its end")
+		if strings.TrimSuffix(i.Name, "/") == strings.TrimSuffix(name, "/") {
+			return refused(ReasonUnknownIssuer, "iss differs from "+i.Name+" by a slash at its end")
 		}
 	}
 	return refused(ReasonUnknownIssuer, "iss is not one of the accepted issuers")
@@ -229,7 +243,7 @@ func (v *Verifier) unknownIssuer(name string) error {
 func (v *Verifier) Status() map[string]string {
 	status := make(map[string]string, len(v.issuers))
 	for _, i := range v.issuers {
-		status[i.name] = i.status()
+		status[i.Name] = i.status()
 	}
 	return status
 }

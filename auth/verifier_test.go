@@ -46,7 +46,7 @@ func TestIssuersAreKeptApart(t *testing.T) {
 	keyA, keyB := newKey("same-kid"), newKey("same-kid")
 	a, other := newProvider(testIssuer, keyA), newProvider(otherIssuer, keyB)
 	b := newTestbed(t, a, func(o *Options) {
-		o.Issuers = []string{testIssuer, otherIssuer}
+		o.Issuers = []Issuer{{Name: testIssuer}, {Name: otherIssuer}}
 		o.HTTPClient = &http.Client{Transport: network{testIssuer: a, otherIssuer: other}}
 	})
 	fromOther := claims{"iss": otherIssuer}
@@ -63,7 +63,7 @@ func TestOneIssuerDownLeavesTheOthersAlone(t *testing.T) {
 		p, other := newProvider(testIssuer, key), newProvider(otherIssuer, otherKey)
 		other.fail(silent)
 		b := newTestbed(t, p, func(o *Options) {
-			o.Issuers = []string{testIssuer, otherIssuer}
+			o.Issuers = []Issuer{{Name: testIssuer}, {Name: otherIssuer}}
 			o.HTTPClient = &http.Client{Transport: network{testIssuer: p, otherIssuer: other}}
 		})
 		b.start(t)
@@ -82,16 +82,20 @@ func TestOneIssuerDownLeavesTheOthersAlone(t *testing.T) {
 }
 
 func TestBadOptionsAreRefused(t *testing.T) {
-	good := func() Options { return Options{Issuers: []string{testIssuer}, Audiences: []string{"a"}} }
+	good := func() Options { return Options{Issuers: []Issuer{{Name: testIssuer}}, Audiences: []string{"a"}} }
 	for name, edit := range map[string]func(*Options){
 		"no issuer":       func(o *Options) { o.Issuers = nil },
-		"empty issuer":    func(o *Options) { o.Issuers = []string{""} },
-		"relative issuer": func(o *Options) { o.Issuers = []string{"issuer.example"} },
-		"other scheme":    func(o *Options) { o.Issuers = []string{"ftp://issuer.example"} },
-		"query":           func(o *Options) { o.Issuers = []string{testIssuer + "?a=b"} },
-		"fragment":        func(o *Options) { o.Issuers = []string{testIssuer + "#a"} },
-		"password":        func(o *Options) { o.Issuers = []string{"https://a:b@issuer.example"} },
-		"issuer twice":    func(o *Options) { o.Issuers = []string{testIssuer, testIssuer} },
+		"empty issuer":    func(o *Options) { o.Issuers = []Issuer{{Name: ""}} },
+		"relative issuer": func(o *Options) { o.Issuers = []Issuer{{Name: "issuer.example"}} },
+		"other scheme":    func(o *Options) { o.Issuers = []Issuer{{Name: "ftp://issuer.example"}} },
+		"query":           func(o *Options) { o.Issuers = []Issuer{{Name: testIssuer + "?a=b"}} },
+		"fragment":        func(o *Options) { o.Issuers = []Issuer{{Name: testIssuer + "#a"}} },
+		"password":        func(o *Options) { o.Issuers = []Issuer{{Name: "https://a:b@issuer.example"}} },
+		"issuer twice":    func(o *Options) { o.Issuers = []Issuer{{Name: testIssuer}, {Name: testIssuer}} },
+		"odd prefix":      func(o *Options) { o.Issuers[0].UsernamePrefix = "a/" },
+		"foreign prefix":  func(o *Options) { o.Issuers[0].UsernamePrefix = "é" },
+		"no discovery":    func(o *Options) { o.Issuers[0].DiscoveryURL = "inside" },
+		"no keys":         func(o *Options) { o.Issuers[0].KeysURL = "/keys" },
 		"no audience":     func(o *Options) { o.Audiences = nil },
 		"empty audience":  func(o *Options) { o.Audiences = []string{"a", ""} },
 		"negative skew":   func(o *Options) { o.ClockSkew = -1 },

@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"net"
+	"net/netip"
 	"net/url"
 	"reflect"
 	"slices"
@@ -70,9 +71,17 @@ func (c *Config) checkListeners(p *Problems) {
 	if _, port, _ := net.SplitHostPort(c.Listen); c.Listen == c.AdminListen && port != "0" {
 		p.add("ADMIN_LISTEN", "is the public listener too; it must be an address of its own")
 	}
+	for _, host := range c.AdminHosts {
+		if _, err := netip.ParseAddr(host); err != nil && strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("/:?#@[]*", r) }) {
+			p.add("ADMIN_HOSTS", "%q is neither a host name nor an address, without scheme and port", host)
+		}
+	}
 	pair(p, "TLS_CERT_FILE", c.TLSCertFile, "TLS_KEY_FILE", c.TLSKeyFile)
 	if c.TLSClientCAFile != "" && c.TLSCertFile == "" {
 		p.add("TLS_CLIENT_CA_FILE", "needs TLS: set %[1]sTLS_CERT_FILE and %[1]sTLS_KEY_FILE", Prefix)
+	}
+	if c.TLSClientPrefix != "" && c.TLSClientCAFile == "" {
+		p.add("TLS_CLIENT_PREFIX", "has no use without %sTLS_CLIENT_CA_FILE", Prefix)
 	}
 	if c.TLSClientAuth == ClientAuthRequire && c.TLSClientCAFile == "" {
 		p.add("TLS_CLIENT_AUTH", "require needs %sTLS_CLIENT_CA_FILE, to know which certificates are good", Prefix)
@@ -105,14 +114,7 @@ func isOrigin(text string) bool {
 }
 
 func (c *Config) checkIdentity(p *Problems) {
-	for _, issuer := range c.OIDCIssuers {
-		u, err := url.Parse(issuer)
-		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil ||
-			u.RawQuery != "" || u.Fragment != "" { // OpenID Connect Core 2, "iss"
-			p.add("OIDC_ISSUER", "%q is not an issuer: https://host, with a path perhaps, without query and fragment", issuer)
-		}
-	}
-	duplicates(p, "OIDC_ISSUER", c.OIDCIssuers)
+	c.checkIssuers(p)
 	duplicates(p, "OIDC_AUDIENCE", c.OIDCAudiences)
 	for name, path := range map[string]string{"OIDC_USERNAME_CLAIM": c.OIDCUsernameClaim, "OIDC_ROLES_CLAIM": c.OIDCRolesClaim} {
 		if slices.Contains(strings.Split(path, "."), "") {
@@ -140,6 +142,8 @@ func (c *Config) checkUpstream(p *Problems) {
 	}
 	if rest := strings.ReplaceAll(c.UpstreamUsername, "{username}", ""); strings.ContainsAny(rest, "{}") || !isText(rest) {
 		p.add("UPSTREAM_USERNAME", "%q: the only placeholder is {username}", c.UpstreamUsername)
+	} else if len(c.UpstreamUsername) > maxTemplateBytes {
+		p.add("UPSTREAM_USERNAME", "is longer than %d bytes", maxTemplateBytes)
 	}
 	if len(c.UpstreamPassword.Reveal()) > 65535 {
 		p.add("UPSTREAM_PASSWORD", "is longer than the 65535 bytes that MQTT has room for")
@@ -152,10 +156,13 @@ func (c *Config) checkUpstream(p *Problems) {
 	}
 }
 
+// maxTemplateBytes leaves room for the longest username, encoded, in the 65,535 bytes of a string in MQTT.
+const maxTemplateBytes = 200
+
 // checkClientID says what is wrong with a template of Client Identifiers, or "".
 //
-// In a username '%' and the template's own characters are written as %XX. So the first (or,
-// with the username last, the last) separating character that no %XX holds tells where the
+// In a username every byte but letters of ASCII, digits, '-' and '_' is written as %XX. So the first (or,
+// with the username last, the last) separating character that no encoded name holds tells where the
 // username ends, and two pairs of username and Client Identifier never give the same text. That
 // needs each placeholder once, and between them such a character.
 func checkClientID(template string) string {
@@ -169,8 +176,8 @@ func checkClientID(template string) string {
 	if strings.IndexFunc(literal, func(r rune) bool { return r <= ' ' || r > '~' || r == '{' || r == '}' }) >= 0 {
 		return "must hold nothing else but printable ASCII characters without spaces and braces"
 	}
-	if strings.Trim(between, "0123456789ABCDEFabcdef%") == "" {
-		return "must separate {username} and {client_id} by a character that is no digit, no '%' and no letter from A to F, or users could share an identifier"
+	if strings.Trim(between, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_%") == "" {
+		return "must separate {username} and {client_id} by a character that is no letter, no digit and none of '-', '_' and '%', such as ':', or users could share an identifier"
 	}
 	return ""
 }

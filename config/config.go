@@ -22,14 +22,17 @@ type Config struct {
 	TLSKeyFile  string `env:"TLS_KEY_FILE" type:"file" doc:"private key (PEM) of the certificate"`
 
 	TLSClientCAFile string     `env:"TLS_CLIENT_CA_FILE" type:"file" doc:"accept client certificates of this CA as an identity (subject CN is the username) from clients that are no browsers; a token, when present, wins"`
+	TLSClientPrefix string     `env:"TLS_CLIENT_PREFIX" type:"text" doc:"begins the usernames that client certificates give, as 'prefix=' does in 'TOPICGATE_OIDC_ISSUER'"`
 	TLSClientAuth   ClientAuth `env:"TLS_CLIENT_AUTH" envDefault:"optional" type:"optional or require" doc:"'require': no handshake without such a certificate"`
 
 	WSPaths        []string       `env:"WS_PATH" envDefault:"/mqtt" type:"list of paths" doc:"paths that answer a WebSocket upgrade"`
 	AllowedOrigins []string       `env:"ALLOWED_ORIGINS" type:"list of origins" doc:"origins that browsers may connect from, 'https://app.example.com'; empty: same host only; '*': any. No Origin header: not a browser, allowed"`
 	AdminListen    string         `env:"ADMIN_LISTEN" envDefault:"127.0.0.1:9090" type:"address" doc:"listener of '/metrics' (Prometheus), '/healthz', '/readyz' and '/sessions'; they are never on the public one"`
+	AdminHosts     []string       `env:"ADMIN_HOSTS" type:"list of hosts" doc:"names and addresses under which '/sessions' answers, beside loopback ones and the one in 'TOPICGATE_ADMIN_LISTEN': a web page that has its own name lead to the listener gets nothing"`
 	TrustedProxies []netip.Prefix `env:"TRUSTED_PROXIES" type:"list of networks" doc:"networks whose X-Forwarded-For or PROXY protocol header is believed"`
 
-	OIDCIssuers       []string      `env:"OIDC_ISSUER" type:"list of URLs" required:"true" doc:"issuers whose tokens are accepted, exactly as in 'iss'"`
+	OIDCIssuers       []Issuer      `env:"OIDC_ISSUER" type:"list of issuers" required:"true" part:"policy" doc:"issuers whose tokens are accepted, exactly as in 'iss'. Behind each may stand, after blanks: 'prefix=TEXT', which begins the usernames in its tokens; 'discovery=URL', where its discovery document is fetched from if not below the issuer itself; 'jwks=URL', where its keys are, without discovery. Several issuers, or client certificates beside one, need a prefix each, or 'TOPICGATE_SHARED_USERS'"`
+	SharedUsers       bool          `env:"SHARED_USERS" envDefault:"false" part:"policy" doc:"'true': issuers (and client certificates) without a prefix, or with the same one, share one user base: whoever has a name in one of them is the user of that name in all"`
 	OIDCAudiences     []string      `env:"OIDC_AUDIENCE" type:"list" required:"true" doc:"one of them must be in 'aud'"`
 	OIDCUsernameClaim string        `env:"OIDC_USERNAME_CLAIM" envDefault:"sub" type:"claim" part:"policy" doc:"claim that is the username, a string; a dotted path reaches into objects"`
 	OIDCRolesClaim    string        `env:"OIDC_ROLES_CLAIM" envDefault:"roles" type:"claim" part:"policy" doc:"claim that holds the roles, 'realm_access.roles' for example: a list of strings, or one string split at spaces"`
@@ -40,10 +43,10 @@ type Config struct {
 	UpstreamCAFile        string        `env:"UPSTREAM_CA_FILE" type:"file" doc:"CA certificates (PEM) that 'tls://' brokers are checked against, instead of those of the system"`
 	UpstreamCertFile      string        `env:"UPSTREAM_CERT_FILE" type:"file" doc:"client certificate (PEM) shown to 'tls://' brokers"`
 	UpstreamKeyFile       string        `env:"UPSTREAM_KEY_FILE" type:"file" doc:"its private key (PEM)"`
-	UpstreamUsername      string        `env:"UPSTREAM_USERNAME" envDefault:"{username}" type:"template" doc:"username that the broker sees; '{username}' is the verified one"`
+	UpstreamUsername      string        `env:"UPSTREAM_USERNAME" envDefault:"{username}" type:"template" doc:"username that the broker sees: '{username}' alone is the verified name as it is; in any other template it is percent-encoded as in 'TOPICGATE_CLIENT_ID'"`
 	UpstreamPassword      Secret        `env:"UPSTREAM_PASSWORD" doc:"password that the broker sees; the token never goes upstream"`
 	UpstreamProxyProtocol ProxyProtocol `env:"UPSTREAM_PROXY_PROTOCOL" envDefault:"off" type:"off or v2" doc:"'v2' sends the broker the address of the browser"`
-	ClientID              string        `env:"CLIENT_ID" envDefault:"{username}:{client_id}" type:"template" doc:"Client Identifier that the broker sees, with '{username}' and '{client_id}' once each; '%' and the text around them are percent-encoded in a username, so two users never share an identifier"`
+	ClientID              string        `env:"CLIENT_ID" envDefault:"{username}:{client_id}" type:"template" doc:"Client Identifier that the broker sees, with '{username}' and '{client_id}' once each and between them a character such as ':'. In a username every byte but 'A-Z a-z 0-9 - _' is percent-encoded, so two users never share an identifier, whatever their names hold"`
 
 	RedisURL       Secret        `env:"REDIS_URL" envDefault:"redis://127.0.0.1:6379/0" part:"policy" doc:"also 'rediss://'; several addresses separated by commas: Cluster; 'redis-sentinel://HOST:PORT,HOST:PORT/DB#MASTER'; 'none': rules from the policy file alone"`
 	RedisPrefix    string        `env:"REDIS_PREFIX" envDefault:"topicgate:" type:"text" part:"policy" doc:"begins every Redis key"`

@@ -33,7 +33,7 @@ func TestDefaultsAreThoseOfTheContract(t *testing.T) {
 	got := mustLoad(t, environ())
 	want := Config{
 		Listen: ":8083", TLSClientAuth: "optional", WSPaths: []string{"/mqtt"}, AdminListen: "127.0.0.1:9090",
-		OIDCIssuers: []string{"https://id.example.com"}, OIDCAudiences: []string{"topicgate"},
+		OIDCIssuers: []Issuer{{URL: "https://id.example.com"}}, OIDCAudiences: []string{"topicgate"},
 		OIDCUsernameClaim: "sub", OIDCRolesClaim: "roles", OIDCClockSkew: 30 * time.Second,
 		TokenSources:     []TokenSource{{Kind: "password"}, {Kind: "header"}},
 		UpstreamURLs:     []url.URL{{Scheme: "tcp", Host: "127.0.0.1:1883"}},
@@ -56,16 +56,23 @@ func TestEverySettingIsRead(t *testing.T) {
 		get  func(Config) any
 		want any
 	}{
-		"LISTEN":                   {[]string{"LISTEN=127.0.0.1:1"}, func(c Config) any { return c.Listen }, "127.0.0.1:1"},
-		"TLS_CERT_FILE":            {[]string{"TLS_CERT_FILE=c", "TLS_KEY_FILE=k"}, func(c Config) any { return c.TLSCertFile }, "c"},
-		"TLS_KEY_FILE":             {[]string{"TLS_CERT_FILE=c", "TLS_KEY_FILE=k"}, func(c Config) any { return c.TLSKeyFile }, "k"},
-		"TLS_CLIENT_CA_FILE":       {[]string{"TLS_CERT_FILE=c", "TLS_KEY_FILE=k", "TLS_CLIENT_CA_FILE=a"}, func(c Config) any { return c.TLSClientCAFile }, "a"},
-		"TLS_CLIENT_AUTH":          {[]string{"TLS_CERT_FILE=c", "TLS_KEY_FILE=k", "TLS_CLIENT_CA_FILE=a", "TLS_CLIENT_AUTH=Require"}, func(c Config) any { return c.TLSClientAuth }, ClientAuthRequire},
-		"WS_PATH":                  {[]string{"WS_PATH= /a , /b,"}, func(c Config) any { return c.WSPaths }, []string{"/a", "/b"}},
-		"ALLOWED_ORIGINS":          {[]string{"ALLOWED_ORIGINS=https://A.example:8443, app://x"}, func(c Config) any { return c.AllowedOrigins }, []string{"https://a.example:8443", "app://x"}},
-		"ADMIN_LISTEN":             {[]string{"ADMIN_LISTEN=[::1]:9"}, func(c Config) any { return c.AdminListen }, "[::1]:9"},
-		"TRUSTED_PROXIES":          {[]string{"TRUSTED_PROXIES=10.0.0.0/8, 192.0.2.1, ::1"}, func(c Config) any { return c.TrustedProxies }, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("::1/128")}},
-		"OIDC_ISSUER":              {[]string{"OIDC_ISSUER=https://a/, https://b/realms/x"}, func(c Config) any { return c.OIDCIssuers }, []string{"https://a/", "https://b/realms/x"}},
+		"LISTEN":             {[]string{"LISTEN=127.0.0.1:1"}, func(c Config) any { return c.Listen }, "127.0.0.1:1"},
+		"TLS_CERT_FILE":      {[]string{"TLS_CERT_FILE=c", "TLS_KEY_FILE=k"}, func(c Config) any { return c.TLSCertFile }, "c"},
+		"TLS_KEY_FILE":       {[]string{"TLS_CERT_FILE=c", "TLS_KEY_FILE=k"}, func(c Config) any { return c.TLSKeyFile }, "k"},
+		"TLS_CLIENT_CA_FILE": {[]string{"TLS_CERT_FILE=c", "TLS_KEY_FILE=k", "TLS_CLIENT_CA_FILE=a", "SHARED_USERS=true"}, func(c Config) any { return c.TLSClientCAFile }, "a"},
+		"TLS_CLIENT_AUTH":    {[]string{"TLS_CERT_FILE=c", "TLS_KEY_FILE=k", "TLS_CLIENT_CA_FILE=a", "TLS_CLIENT_AUTH=Require", "SHARED_USERS=true"}, func(c Config) any { return c.TLSClientAuth }, ClientAuthRequire},
+		"WS_PATH":            {[]string{"WS_PATH= /a , /b,"}, func(c Config) any { return c.WSPaths }, []string{"/a", "/b"}},
+		"ALLOWED_ORIGINS":    {[]string{"ALLOWED_ORIGINS=https://A.example:8443, app://x"}, func(c Config) any { return c.AllowedOrigins }, []string{"https://a.example:8443", "app://x"}},
+		"ADMIN_LISTEN":       {[]string{"ADMIN_LISTEN=[::1]:9"}, func(c Config) any { return c.AdminListen }, "[::1]:9"},
+		"TRUSTED_PROXIES":    {[]string{"TRUSTED_PROXIES=10.0.0.0/8, 192.0.2.1, ::1"}, func(c Config) any { return c.TrustedProxies }, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("::1/128")}},
+		"ADMIN_HOSTS":        {[]string{"ADMIN_HOSTS=gateway.internal, fd00::5"}, func(c Config) any { return c.AdminHosts }, []string{"gateway.internal", "fd00::5"}},
+		"TLS_CLIENT_PREFIX": {[]string{"TLS_CERT_FILE=c", "TLS_KEY_FILE=k", "TLS_CLIENT_CA_FILE=a", "OIDC_ISSUER=https://a prefix=a:", "TLS_CLIENT_PREFIX=cert:"},
+			func(c Config) any { return c.TLSClientPrefix }, "cert:"},
+		"OIDC_ISSUER": {[]string{"OIDC_ISSUER=https://a/  prefix=a: discovery=http://inside:8080/realms/a , https://b/realms/x jwks=https://c/keys?tenant=b prefix=b-"},
+			func(c Config) any { return c.OIDCIssuers }, []Issuer{
+				{URL: "https://a/", Prefix: "a:", Discovery: "http://inside:8080/realms/a"},
+				{URL: "https://b/realms/x", Prefix: "b-", JWKS: "https://c/keys?tenant=b"}}},
+		"SHARED_USERS":             {[]string{"OIDC_ISSUER=https://a, https://b", "SHARED_USERS=true"}, func(c Config) any { return c.SharedUsers }, true},
 		"OIDC_AUDIENCE":            {[]string{"OIDC_AUDIENCE=a,b"}, func(c Config) any { return c.OIDCAudiences }, []string{"a", "b"}},
 		"OIDC_USERNAME_CLAIM":      {[]string{"OIDC_USERNAME_CLAIM=email"}, func(c Config) any { return c.OIDCUsernameClaim }, "email"},
 		"OIDC_ROLES_CLAIM":         {[]string{"OIDC_ROLES_CLAIM=realm_access.roles"}, func(c Config) any { return c.OIDCRolesClaim }, "realm_access.roles"},
@@ -189,10 +196,13 @@ func TestWarnings(t *testing.T) {
 		"OIDC_ISSUER=http://id.example.com":       "TOPICGATE_OIDC_ISSUER",
 		"OIDC_ISSUER=http://127.0.0.1:9000/realm": "",
 		"OIDC_ISSUER=http://localhost:9000":       "",
-		"ADMIN_LISTEN=:9090":                      "TOPICGATE_ADMIN_LISTEN",
-		"ADMIN_LISTEN=[::1]:9090":                 "",
-		"TRUSTED_PROXIES=0.0.0.0/0":               "TOPICGATE_TRUSTED_PROXIES",
-		"TRUSTED_PROXIES=10.0.0.0/8":              "",
+		"OIDC_ISSUER=http://adfs.example.com/adfs/services/trust discovery=https://adfs.example.com/adfs": "",
+		"OIDC_ISSUER=https://id.example.com discovery=http://keycloak:8080/realms/a":                      "TOPICGATE_OIDC_ISSUER",
+		"OIDC_ISSUER=https://id.example.com jwks=http://keycloak:8080/keys":                               "TOPICGATE_OIDC_ISSUER",
+		"ADMIN_LISTEN=:9090":         "TOPICGATE_ADMIN_LISTEN",
+		"ADMIN_LISTEN=[::1]:9090":    "",
+		"TRUSTED_PROXIES=0.0.0.0/0":  "TOPICGATE_TRUSTED_PROXIES",
+		"TRUSTED_PROXIES=10.0.0.0/8": "",
 	} {
 		var got string
 		for _, w := range mustLoad(t, environ(set)).Warnings {

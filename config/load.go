@@ -47,7 +47,7 @@ func Load(environ []string) (Config, error) {
 }
 
 // LoadPolicy is Load for a program that only asks the policy: settings that have no bearing on
-// it may be missing or wrong.
+// it may be missing or wrong, and none is required.
 func LoadPolicy(environ []string) (Config, error) {
 	c, problems := load(environ)
 	problems = slices.DeleteFunc(problems, func(p Problem) bool {
@@ -55,7 +55,8 @@ func LoadPolicy(environ []string) (Config, error) {
 		if !known {
 			f, known = fieldOf(strings.TrimPrefix(p.Variable, Prefix))
 		}
-		return known && f.Tag.Get("part") != "policy"
+		missing := f.Tag.Get("required") != "" && !c.Given(f.Tag.Get("env"))
+		return known && (f.Tag.Get("part") != "policy" || missing)
 	})
 	if len(problems) > 0 {
 		return Config{}, problems

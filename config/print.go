@@ -93,7 +93,7 @@ func wrap(text, indent string, width int) string {
 	return b.String()
 }
 
-// MarkdownTable is the table of README.md.
+// MarkdownTable is the table of this folder's README.md.
 func MarkdownTable() string {
 	code := func(s string) string {
 		if s == "" || s == "required" {

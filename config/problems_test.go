@@ -14,11 +14,14 @@ func TestMistakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	const tls = "TLS_CERT_FILE=c TLS_KEY_FILE=k "
-	tests := []struct{ set, want string }{ // settings separated by spaces; "VARIABLE: part of the message"
+	tests := []struct{ set, want string }{ // settings separated by spaces ('|' is one inside); "VARIABLE: part of the message"
 		{"LISTEN=8083", "LISTEN: \"8083\" is not of the form host:port"},
 		{"LISTEN=:99999", "LISTEN: \":99999\" is not"},
 		{"LISTEN=127.0.0.1:9090", "ADMIN_LISTEN: is the public listener too"},
 		{"ADMIN_LISTEN=localhost", "ADMIN_LISTEN: \"localhost\" is not"},
+		{"ADMIN_HOSTS=http://a", "ADMIN_HOSTS: \"http://a\" is neither a host name"},
+		{"ADMIN_HOSTS=a:9090", "ADMIN_HOSTS: \"a:9090\" is neither"},
+		{"ADMIN_HOSTS=*", "ADMIN_HOSTS: \"*\" is neither"},
 		{"TLS_CERT_FILE=c", "TLS_CERT_FILE: needs TOPICGATE_TLS_KEY_FILE too"},
 		{"TLS_KEY_FILE=k", "TLS_KEY_FILE: needs TOPICGATE_TLS_CERT_FILE too"},
 		{"TLS_CLIENT_CA_FILE=a", "TLS_CLIENT_CA_FILE: needs TLS"},
@@ -41,6 +44,28 @@ func TestMistakes(t *testing.T) {
 		{"OIDC_ISSUER=id.example.com", "OIDC_ISSUER: \"id.example.com\" is not an issuer"},
 		{"OIDC_ISSUER=https://a?x", "OIDC_ISSUER: \"https://a?x\" is not an issuer"},
 		{"OIDC_ISSUER=ftp://a", "OIDC_ISSUER: \"ftp://a\" is not an issuer"},
+		{"OIDC_ISSUER=https://u:hunter3@a", "is not an issuer"},
+		{"OIDC_ISSUER=https://a|https://b", "OIDC_ISSUER: \"https://b\": behind an issuer stand prefix=TEXT"},
+		{"OIDC_ISSUER=https://a|prefix=", "\"prefix=\" says nothing"},
+		{"OIDC_ISSUER=https://a|prefix=a|prefix=b", "prefix= stands there twice"},
+		{"OIDC_ISSUER=https://a|prefix=a/", "prefix \"a/\" holds '+', '#' or '/'"},
+		{"OIDC_ISSUER=https://a|prefix=é", "prefix \"é\" holds something else than printable ASCII"},
+		{"OIDC_ISSUER=https://a|prefix=" + strings.Repeat("a", 65), "is longer than 64 bytes"},
+		{"OIDC_ISSUER=https://a|discovery=inside", "discovery=inside is not the address"},
+		{"OIDC_ISSUER=https://a|discovery=https://b?p=c", "is not the address of a discovery document"},
+		{"OIDC_ISSUER=https://a|jwks=/keys", "jwks=/keys is not the address of a key set"},
+		{"OIDC_ISSUER=https://a|jwks=https://b|discovery=https://b", "exclude each other"},
+		{"OIDC_ISSUER=https://a,https://a|prefix=b", "OIDC_ISSUER: \"https://a\" stands there twice"},
+		{"OIDC_ISSUER=https://a,https://b", "OIDC_ISSUER: a username of https://b could be one of https://a too"},
+		{"OIDC_ISSUER=https://a|prefix=x,https://b|prefix=x", "OIDC_ISSUER: a username of https://b could be one of https://a too"},
+		{"OIDC_ISSUER=https://a,https://b|prefix=b:", "a username of https://a, whose prefix is \"\", could begin like those of https://b, \"b:\""},
+		{"OIDC_ISSUER=https://a|prefix=ab,https://b|prefix=a", "a username of https://b, whose prefix is \"a\", could begin like those of https://a, \"ab\""},
+		{"OIDC_ISSUER=https://a|prefix=a,https://b|prefix=ab SHARED_USERS=true", "could begin like those of"},
+		{"SHARED_USERS=maybe", "SHARED_USERS: \"maybe\" is not true or false"},
+		{tls + "TLS_CLIENT_CA_FILE=a", "TLS_CLIENT_PREFIX: a username of client certificates could be one of https://id.example.com too"},
+		{tls + "TLS_CLIENT_CA_FILE=a TLS_CLIENT_PREFIX=c:", "could begin like those of client certificates, \"c:\""},
+		{tls + "TLS_CLIENT_CA_FILE=a TLS_CLIENT_PREFIX=c/ OIDC_ISSUER=https://a|prefix=a:", "TLS_CLIENT_PREFIX: \"c/\" holds"},
+		{"TLS_CLIENT_PREFIX=c:", "TLS_CLIENT_PREFIX: has no use without TOPICGATE_TLS_CLIENT_CA_FILE"},
 		{"OIDC_AUDIENCE=", "OIDC_AUDIENCE: is required"},
 		{"OIDC_AUDIENCE=a,a", "OIDC_AUDIENCE: \"a\" stands there twice"},
 		{"OIDC_USERNAME_CLAIM=a..b", "OIDC_USERNAME_CLAIM: \"a..b\" is not a dotted path"},
@@ -69,6 +94,7 @@ func TestMistakes(t *testing.T) {
 		{"UPSTREAM_URLS=tls://h UPSTREAM_CERT_FILE=c", "UPSTREAM_CERT_FILE: needs TOPICGATE_UPSTREAM_KEY_FILE too"},
 		{"UPSTREAM_URLS=tls://h UPSTREAM_KEY_FILE=k", "UPSTREAM_KEY_FILE: needs TOPICGATE_UPSTREAM_CERT_FILE too"},
 		{"UPSTREAM_USERNAME={user}", "UPSTREAM_USERNAME: \"{user}\": the only placeholder is {username}"},
+		{"UPSTREAM_USERNAME=" + strings.Repeat("{username}", 21), "UPSTREAM_USERNAME: is longer than 200 bytes"},
 		{"UPSTREAM_PASSWORD=a UPSTREAM_PASSWORD_FILE=" + empty, "UPSTREAM_PASSWORD: is set twice, also by TOPICGATE_UPSTREAM_PASSWORD_FILE"},
 		{"UPSTREAM_PASSWORD_FILE=" + empty, "UPSTREAM_PASSWORD_FILE: " + empty + " is empty"},
 		{"UPSTREAM_PASSWORD_FILE=" + empty + "/x", "UPSTREAM_PASSWORD_FILE: open "},
@@ -79,6 +105,8 @@ func TestMistakes(t *testing.T) {
 		{"CLIENT_ID={username}{client_id}", "must separate"},
 		{"CLIENT_ID={username}%{client_id}", "must separate"},
 		{"CLIENT_ID={username}25{client_id}", "must separate"},
+		{"CLIENT_ID={username}-{client_id}", "must separate"},
+		{"CLIENT_ID={client_id}_by_{username}", "must separate"},
 		{"CLIENT_ID={username}\t{client_id}", "printable ASCII"},
 		{"CLIENT_ID={username}:{client_id}{x}", "braces"},
 		{"REDIS_URL=localhost:6379", "REDIS_URL: must begin with redis://"},
@@ -117,7 +145,11 @@ func TestMistakes(t *testing.T) {
 	}
 	covered := make(map[string]bool)
 	for _, test := range tests {
-		_, err := Load(environ(strings.Split(test.set, " ")...))
+		settings := strings.Split(test.set, " ")
+		for i := range settings {
+			settings[i] = strings.ReplaceAll(settings[i], "|", " ")
+		}
+		_, err := Load(environ(settings...))
 		problems, ok := errors.AsType[Problems](err)
 		if !ok || len(problems) != 1 || !strings.Contains(problems[0].Error(), test.want) {
 			t.Errorf("Load(%.80q) = %v; want the one problem %q", test.set, err, test.want)

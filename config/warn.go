@@ -9,8 +9,8 @@ import (
 // warn lists what is allowed and yet worth a line at start.
 func (c *Config) warn(p *Problems) {
 	for _, issuer := range c.OIDCIssuers {
-		if u, err := url.Parse(issuer); err == nil && u.Scheme == "http" && !isLoopback(u.Hostname()) {
-			p.add("OIDC_ISSUER", "%s: keys come over an unencrypted connection; whoever sits on it can forge tokens", issuer)
+		if u, err := url.Parse(issuer.keysFrom()); err == nil && u.Scheme == "http" && !isLoopback(u.Hostname()) {
+			p.add("OIDC_ISSUER", "%s: keys come over an unencrypted connection; whoever sits on it can forge tokens", u)
 		}
 	}
 	if host, _, err := net.SplitHostPort(c.AdminListen); err == nil && !isLoopback(host) {

@@ -44,6 +44,11 @@ func TestThePathOfAPublishAllocatesNothing(t *testing.T) {
 		},
 	}
 	for v, raw := range publishes {
+		tests["ParsePublishHead "+v.String()] = func() {
+			if _, ok, err := ParsePublishHead(raw, v, 0); !ok || err != nil {
+				t.Error(ok, err)
+			}
+		}
 		tests["ParsePublish "+v.String()] = func() {
 			if _, err := ParsePublish(mustCut(raw, v), v); err != nil {
 				t.Error(err)

@@ -105,6 +105,10 @@ func (b *Buffer) Filled(n int) {
 // Len returns how many bytes have not been cut.
 func (b *Buffer) Len() int { return b.w - b.r }
 
+// NextType returns the type of the packet that Next is to cut, as soon as its first byte
+// is there; 0 before.
+func (b *Buffer) NextType() Type { return Packet{Raw: b.Peek()}.Type() }
+
 // Peek returns the bytes that have not been cut, in place, valid until the next
 // Space or Release.
 func (b *Buffer) Peek() []byte {

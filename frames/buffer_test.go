@@ -121,8 +121,14 @@ func TestBufferMovesOnlyARest(t *testing.T) {
 func TestBufferStandsStillAtAnError(t *testing.T) {
 	var b Buffer
 	feed(&b, []byte{0xc0, 0x00, 0x00, 0x01}, 1)
+	if b.NextType() != TypePingreq {
+		t.Errorf("NextType = %v; want PINGREQ", b.NextType())
+	}
 	if p, ok, err := b.Next(V311, 0); !ok || err != nil || p.Type() != TypePingreq {
 		t.Fatalf("Next = %v, %v, %v; want PINGREQ", p.Type(), ok, err)
+	}
+	if b.NextType() != 0 {
+		t.Errorf("NextType = %v; want the reserved type 0", b.NextType())
 	}
 	for range 2 {
 		_, ok, err := b.Next(V311, 0)
@@ -140,7 +146,7 @@ func TestZeroBufferIsReady(t *testing.T) {
 	if p, ok, err := b.Next(V5, 10); ok || err != nil || p.Type() != 0 || p.Flags() != 0 {
 		t.Errorf("Next = %v, %v; want nothing", ok, err)
 	}
-	if b.Len() != 0 || b.Peek() != nil || b.Skip(5) != 0 || b.Skip(-1) != 0 {
+	if b.Len() != 0 || b.Peek() != nil || b.NextType() != 0 || b.Skip(5) != 0 || b.Skip(-1) != 0 {
 		t.Error("an empty Buffer holds something")
 	}
 	b.Filled(0)

@@ -41,9 +41,9 @@ const (
 )
 
 // ParseConnect reads a CONNECT, whose version it tells. An unknown protocol name or
-// level gives an *Error with Code UnsupportedProtocolVersion (0x84), and a Connect of
-// which only Version is set, to the level asked for: it says in which form to answer.
-// The bridge bit 0x80, which some brokers set in the level, is not supported.
+// level gives an *Error with Code UnsupportedProtocolVersion (0x84). With every error only
+// Version is set, to the level asked for, 0 when the packet ends before it: it says in which
+// form to answer. The bridge bit 0x80, which some brokers set in the level, is not supported.
 func ParseConnect(p Packet) (Connect, error) {
 	if err := begin(p, TypeConnect, V5); err != nil {
 		return Connect{}, err
@@ -56,6 +56,9 @@ func ParseConnect(p Packet) (Connect, error) {
 			Type: TypeConnect, Code: UnsupportedProtocolVersion, Rule: "MQTT-3.1.2-2",
 			Detail: fmt.Sprintf("unsupported protocol name or level %d", uint8(v)),
 		}
+	}
+	if c.err != nil {
+		v = 0
 	}
 	flags := c.uint8()
 	if err := checkConnectFlags(flags, v); err != nil && c.err == nil {
@@ -77,7 +80,7 @@ func ParseConnect(p Packet) (Connect, error) {
 		m.HasPassword, m.Password = true, c.binary()
 	}
 	if err := c.end(); err != nil {
-		return Connect{}, err
+		return Connect{Version: v}, err
 	}
 	return m, nil
 }

@@ -15,6 +15,11 @@
 // function and an Append method that writes the whole packet. Parsing a PUBLISH
 // or an acknowledgement allocates nothing.
 //
+// Two kinds of errors leave a packet of use, since brokers are sloppy and a session need
+// not end for it: [ErrReasonCode], nothing but an illegal Reason Code, and
+// [ErrFaultyMessage], a PUBLISH that can be dropped and completed. What is too large to be
+// held is judged by its front ([ParsePublishHead]) and passed over ([Buffer.Skip]).
+//
 // # What callers must keep
 //
 //   - Slices in a Packet and in parsed structs are views, valid until the next

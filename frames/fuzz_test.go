@@ -3,20 +3,63 @@ package frames
 import (
 	"bytes"
 	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
 
+var writeSeeds = flag.Bool("seeds", false, "write a few seeds of each fuzz target into testdata/fuzz")
+
+// keep adds a seed, as f.Add does, that stands in testdata/fuzz too: go test -run '^Fuzz' -seeds
+func keep(f *testing.F, name string, arguments ...any) {
+	f.Helper()
+	f.Add(arguments...)
+	if !*writeSeeds {
+		return
+	}
+	text := "go test fuzz v1\n"
+	for _, a := range arguments {
+		if b, isBytes := a.([]byte); isBytes {
+			text += fmt.Sprintf("[]byte(%q)\n", b)
+		} else {
+			text += fmt.Sprintf("%T(%#v)\n", a, a)
+		}
+	}
+	dir := filepath.Join("testdata", "fuzz", f.Name())
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		f.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+		f.Fatal(err)
+	}
+}
+
+// oncePer remembers what a target has kept: one packet of each type and version.
+type oncePer map[string]bool
+
+func (o oncePer) keep(f *testing.F, v Version, raw []byte, arguments ...any) {
+	name := fmt.Sprintf("%s_%s", strings.ToLower(Type(raw[0]>>4).String()), v)
+	if o[name] {
+		f.Add(arguments...)
+		return
+	}
+	o[name] = true
+	keep(f, name, arguments...)
+}
+
 // fuzzPackets runs packets of these types: what parses must encode, in no more bytes,
 // and parse again to the same; what does not parse must give an *Error.
 func fuzzPackets(f *testing.F, types ...Type) {
+	kept := oncePer{}
 	for _, tt := range goldenPackets {
 		p := cut(f, unhex(f, tt.hex), tt.v)
-		for _, t := range types {
-			if p.Type() == t {
-				f.Add(uint8(tt.v), p.Raw[0], p.Body)
-			}
+		if slices.Contains(types, p.Type()) {
+			kept.keep(f, tt.v, p.Raw, uint8(tt.v), p.Raw[0], p.Body)
 		}
 	}
 	for _, tt := range refusedPackets {
@@ -25,16 +68,14 @@ func fuzzPackets(f *testing.F, types ...Type) {
 			f.Add(uint8(tt.v), p.Raw[0], p.Body)
 		}
 	}
+	for _, tt := range faultyMessages {
+		if p := cut(f, unhex(f, tt.hex), tt.v); types[0] == TypePublish {
+			f.Add(uint8(tt.v), p.Raw[0], p.Body)
+		}
+	}
 	f.Fuzz(func(t *testing.T, level, first uint8, body []byte) {
 		v := []Version{V31, V311, V5}[level%3]
-		isOurs := false
-		for _, want := range types {
-			isOurs = isOurs || Type(first>>4) == want
-		}
-		if !isOurs {
-			return
-		}
-		if len(body) > 1<<16 {
+		if !slices.Contains(types, Type(first>>4)) || len(body) > 1<<16 {
 			return
 		}
 		raw := append(appendVarint([]byte{first}, len(body)), body...)
@@ -47,6 +88,9 @@ func fuzzPackets(f *testing.F, types ...Type) {
 			return
 		}
 		m, err := parse(p, v)
+		if publish, isPublish := m.(*Publish); isPublish && errors.Is(err, ErrFaultyMessage) {
+			wantMended(t, *publish, v)
+		}
 		if err != nil && !errors.Is(err, ErrReasonCode) {
 			wantError(t, err)
 			return
@@ -75,6 +119,16 @@ func wantError(t *testing.T, err error) {
 	}
 }
 
+// wantMended: what is known of a PUBLISH whose message is faulty is a PUBLISH with another Topic Name.
+func wantMended(t *testing.T, m Publish, v Version) {
+	t.Helper()
+	m.TopicName = []byte("a")
+	got, err := ParsePublish(cut(t, m.Append(nil, v), v), v)
+	if err != nil || !reflect.DeepEqual(got, m) {
+		t.Fatalf("%+v of a faulty message, written, is %+v, %v", m, got, err)
+	}
+}
+
 func FuzzConnect(f *testing.F)     { fuzzPackets(f, TypeConnect) }
 func FuzzConnack(f *testing.F)     { fuzzPackets(f, TypeConnack) }
 func FuzzPublish(f *testing.F)     { fuzzPackets(f, TypePublish) }
@@ -87,13 +141,56 @@ func FuzzPing(f *testing.F)        { fuzzPackets(f, TypePingreq, TypePingresp) }
 func FuzzDisconnect(f *testing.F)  { fuzzPackets(f, TypeDisconnect) }
 func FuzzAuth(f *testing.F)        { fuzzPackets(f, TypeAuth) }
 
+// FuzzPublishHead: the front of a PUBLISH gives what the whole of it does, whatever the payload.
+func FuzzPublishHead(f *testing.F) {
+	kept := oncePer{}
+	for _, tt := range goldenPackets {
+		if raw := unhex(f, tt.hex); Type(raw[0]>>4) == TypePublish {
+			kept.keep(f, tt.v, raw, uint8(tt.v), raw)
+			f.Add(uint8(tt.v), raw[:len(raw)-1])
+		}
+	}
+	for _, tt := range faultyMessages {
+		f.Add(uint8(tt.v), unhex(f, tt.hex))
+	}
+	keep(f, "cut", uint8(V5), unhex(f, "32 0f 0001'+' 0007 08 23 00"))
+	f.Fuzz(func(t *testing.T, level uint8, buf []byte) {
+		v := []Version{V31, V311, V5}[level%3]
+		h, ok, err := ParsePublishHead(buf, v, 0)
+		if err != nil {
+			wantError(t, err)
+		}
+		p, whole, cutErr := Cut(buf, v, 0)
+		switch {
+		case len(buf) == 0 || Type(buf[0]>>4) != TypePublish:
+			if ok || len(buf) > 0 && err == nil {
+				t.Fatalf("ParsePublishHead(% x) = %+v, %v, %v; it is no PUBLISH", buf, h, ok, err)
+			}
+		case cutErr != nil:
+			if !reflect.DeepEqual(err, cutErr) {
+				t.Fatalf("ParsePublishHead(% x) = %v; Cut says %v", buf, err, cutErr)
+			}
+		case whole:
+			if !ok && err == nil {
+				t.Fatalf("ParsePublishHead waits for more than all of % x", buf)
+			}
+			sameHead(t, h, err, p.Raw, v)
+		case h.PacketBytes > 0 && h.PacketBytes < 1<<17:
+			sameHead(t, h, err, append(buf[:len(buf):len(buf)], make([]byte, h.PacketBytes-len(buf))...), v)
+		}
+	})
+}
+
 // FuzzStream: a stream in pieces gives the packets, and the error, of the stream at once.
 func FuzzStream(f *testing.F) {
 	for _, tt := range goldenPackets {
 		raw := unhex(f, tt.hex)
 		f.Add(uint8(tt.v), uint8(len(raw)/2), append(raw, raw...))
 	}
-	f.Add(uint8(0), uint8(1), []byte("\x30\xff\xff\xff\x7f"))
+	for _, v := range []Version{V31, V311, V5} {
+		keep(f, "two_publishes_"+v.String(), uint8(v), uint8(20), append(smallPublish(v), smallPublish(v)...))
+	}
+	keep(f, "too_large", uint8(0), uint8(1), []byte("\x30\xff\xff\xff\x7f"))
 	f.Fuzz(func(t *testing.T, level, piece uint8, stream []byte) {
 		const maxPacketBytes = 300
 		v := []Version{V31, V311, V5}[level%3]
@@ -141,6 +238,11 @@ func FuzzTopics(f *testing.F) {
 		f.Add("+/#", s, "$x/y")
 		f.Add("a/#", "+/b", s)
 	}
+	keep(f, "plus_and_hash", "chat/+/#", "chat/room/#", "chat/room/lobby")
+	keep(f, "shared", "$share/g/a/+", "+/b", "a/b")
+	keep(f, "dollar", "$SYS/#", "#", "$SYS/load")
+	keep(f, "parent_level", "a/#", "+", "a")
+	keep(f, "ill_formed", "a\x00", "\xed\xa0\x80", "a/\xff")
 	f.Fuzz(func(t *testing.T, a, b, name string) {
 		for _, filter := range []string{a, b} {
 			if got, want := CheckTopicFilter(filter) == nil, legalFilter(filter); got != want {

@@ -1,5 +1,9 @@
 package frames
 
+// MaxPacketBytes is the longest Control Packet that the protocol knows, fixed header
+// included.
+const MaxPacketBytes = 1 + 4 + maxRemainingLength
+
 // maxRemainingLength is what four bytes of a Variable Byte Integer can say (section 1.5.5).
 const maxRemainingLength = 268_435_455
 
@@ -48,7 +52,7 @@ func Cut(buf []byte, v Version, maxPacketBytes int) (p Packet, ok bool, err erro
 	if n >= 0x80 {
 		u, s, legal := varint(buf[1:])
 		if !legal {
-			return Packet{}, false, malformed(Type(buf[0]>>4), "MQTT-1.5.5-1", "remaining length over four bytes or not minimal")
+			return Packet{}, false, errRemainingLength(Type(buf[0] >> 4))
 		}
 		if s == 0 {
 			return Packet{}, false, nil
@@ -57,9 +61,7 @@ func Cut(buf []byte, v Version, maxPacketBytes int) (p Packet, ok bool, err erro
 	}
 	total := 1 + size + n
 	if maxPacketBytes > 0 && total > maxPacketBytes {
-		return Packet{}, false, &Error{
-			Type: Type(buf[0] >> 4), Code: PacketTooLarge, Rule: "MQTT-3.2.2-15", Detail: "packet exceeds the maximum packet size",
-		}
+		return Packet{}, false, errTooLarge(Type(buf[0] >> 4))
 	}
 	if n > 0 && hasNoBody(Type(buf[0]>>4), v) {
 		return Packet{}, false, malformed(Type(buf[0]>>4), "", "packet with a body, which must have none")
@@ -70,20 +72,12 @@ func Cut(buf []byte, v Version, maxPacketBytes int) (p Packet, ok bool, err erro
 	return Packet{Raw: buf[:total:total], Body: buf[1+size : total : total]}, true, nil
 }
 
-// Announced returns how long the fixed header at the front of buf is, and how long it
-// says that the packet is, header included. ok is false while the header is not whole, or
-// not legal. After a 0x95 it tells what [Buffer.Skip] must pass over; and the front of such
-// a packet, cut anywhere in the payload, is enough for [ParsePublish] to tell what to
-// acknowledge.
-func Announced(buf []byte) (headerBytes, packetBytes int, ok bool) {
-	if len(buf) < 2 {
-		return 0, 0, false
-	}
-	n, size, legal := varint(buf[1:])
-	if !legal || size == 0 {
-		return 0, 0, false
-	}
-	return 1 + size, 1 + size + int(n), true
+func errRemainingLength(t Type) *Error {
+	return malformed(t, "MQTT-1.5.5-1", "remaining length over four bytes or not minimal")
+}
+
+func errTooLarge(t Type) *Error {
+	return &Error{Type: t, Code: PacketTooLarge, Rule: "MQTT-3.2.2-15", Detail: "packet exceeds the maximum packet size"}
 }
 
 // hasNoBody: sections 3.12 and 3.13, for DISCONNECT 3.1.1 section 3.14.

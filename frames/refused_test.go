@@ -2,6 +2,7 @@ package frames
 
 import (
 	"errors"
+	"reflect"
 	"testing"
 )
 
@@ -232,6 +233,24 @@ func TestUnsupportedVersionIsTold(t *testing.T) {
 		m, err := ParseConnect(cut(t, unhex(t, hex), V5))
 		if err == nil || m.Version != want {
 			t.Errorf("ParseConnect(%s) = version %v, %v; want %v and an error", hex, m.Version, err, want)
+		}
+	}
+}
+
+// Which CONNACK is understood depends on the version, of a CONNECT that is wrong behind it too.
+func TestAWrongConnectTellsItsVersion(t *testing.T) {
+	for hex, want := range map[string]Version{
+		"10 0e 0004'MQTT' 05 03 000a 00 0001'a'":  V5, // reserved flag
+		"10 0f 0004'MQTT' 04 02 000a 0003 eda080": V311,
+		"10 0c 0006'MQIsdp' 03 02 000a":           V31, // ends early
+		"10 07 0004'MQTT' 05":                     V5,
+		"10 06 0004'MQTT'":                        0,
+		"10 08 0009'MQTT' 05 05":                  0,
+		"10 00":                                   0,
+	} {
+		m, err := ParseConnect(cut(t, unhex(t, hex), V5))
+		if err == nil || !reflect.DeepEqual(m, Connect{Version: want}) {
+			t.Errorf("ParseConnect(%s) = %+v, %v; want version %d and an error", hex, m, err, want)
 		}
 	}
 }

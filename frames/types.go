@@ -75,6 +75,13 @@ type QoS uint8
 // every field, so that a packet of a sloppy broker can be repaired.
 var ErrReasonCode = errors.New("illegal reason code")
 
+// ErrFaultyMessage is what errors.Is finds in an [*Error] of a PUBLISH that objects to
+// the message alone: a Topic Name that is none, a property that may not be there or
+// whose value is illegal. What it says of itself is known all the same, as
+// [ParsePublish] tells, so that a broker's can be dropped and completed without ending
+// the session.
+var ErrFaultyMessage = errors.New("faulty message")
+
 // Error reports bytes that break the MQTT specification.
 type Error struct {
 	Type   Type       // Control Packet type; 0 while the fixed header is unread and for a topic on its own
@@ -82,7 +89,8 @@ type Error struct {
 	Rule   string     // conformance statement, e.g. "MQTT-3.3.2-2"
 	Detail string     // what was wrong; never a payload, a password or a token
 
-	reasonOnly bool // nothing else is wrong: ErrReasonCode
+	reasonOnly  bool // nothing else is wrong: ErrReasonCode
+	messageOnly bool // nothing but the message is wrong: ErrFaultyMessage
 }
 
 // Error returns one line for a log.
@@ -97,8 +105,10 @@ func (e *Error) Error() string {
 	return s
 }
 
-// Is makes errors.Is(err, ErrReasonCode) work.
-func (e *Error) Is(target error) bool { return e.reasonOnly && target == ErrReasonCode }
+// Is makes errors.Is(err, ErrReasonCode) and errors.Is(err, ErrFaultyMessage) work.
+func (e *Error) Is(target error) bool {
+	return e.reasonOnly && target == ErrReasonCode || e.messageOnly && target == ErrFaultyMessage
+}
 
 func malformed(t Type, rule, detail string) *Error {
 	return &Error{Type: t, Code: MalformedPacket, Rule: rule, Detail: detail}

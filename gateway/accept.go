@@ -3,6 +3,7 @@ package gateway
 import (
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"topicgate/gateway/edge"
@@ -25,6 +26,7 @@ func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.accept) }
 // accept judges a request, upgrades it, and leaves the session to the crew: as long as the handler runs, net/http
 // keeps the request and its buffers alive.
 func (s *Server) accept(w http.ResponseWriter, r *http.Request) {
+	joinLines(r.Header, "Sec-Websocket-Protocol")
 	if status, text := s.judgeRequest(r); status != 0 {
 		s.refuseRequest(w, status, text)
 		return
@@ -33,6 +35,14 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request) {
 		s.crew.do(one.Serve)
 	} else {
 		s.open.Add(-1)
+	}
+}
+
+// joinLines makes one line of a header that is a list and came in several (RFC 9110 section 5.3): the WebSocket library
+// reads the first one alone.
+func joinLines(h http.Header, name string) {
+	if lines := h[name]; len(lines) > 1 {
+		h[name] = []string{strings.Join(lines, ", ")}
 	}
 }
 
@@ -45,7 +55,7 @@ func (s *Server) judgeRequest(r *http.Request) (status int, text string) {
 	case !websocket.IsWebSocketUpgrade(r):
 		return http.StatusUpgradeRequired, "this is a WebSocket endpoint for MQTT"
 	case !edge.OriginAllowed(r, s.options.AllowedOrigins):
-		s.log.Info("origin refused", "remote", s.options.TrustedProxies.ClientAddr(r).String(), "origin", r.Header.Get("Origin"))
+		s.logOrigin(r)
 		return http.StatusForbidden, "origin not allowed"
 	case s.draining.Load():
 		return http.StatusServiceUnavailable, "shutting down"

@@ -34,6 +34,7 @@ type Server struct {
 	upgrader       websocket.Upgrader
 	crew           *crew
 	handshakeTurns *semaphore.Weighted
+	origins        originLog
 
 	open     atomic.Int64 // upgraded connections, also those without a session yet
 	draining atomic.Bool  // no new sessions
@@ -84,6 +85,7 @@ func New(options Options) (*Server, error) {
 	host.Sleepers = sleep.New(sleep.NewKeeper(redis, o.RedisPrefix), s.refreshSleepers)
 	host.Registry.Start(s.disconnect)
 	s.background.Go(func() { s.parkIdle(s.closed) })
+	s.background.Go(func() { host.WatchClock(s.closed, s.live) })
 	return s, nil
 }
 

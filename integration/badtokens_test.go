@@ -156,7 +156,7 @@ func TestAnIssuerThatComesLateIsNotMissedForEver(t *testing.T) {
 	t.Parallel()
 	s := prepareStack(t, openPolicy)
 	late := newStoppedIssuer(t)
-	g := launchGateway(t, s.settings(settings{"OIDC_ISSUER": s.issuer.url + ", " + late.url}))
+	g := launchGateway(t, s.settings(settings{"OIDC_ISSUER": s.issuer.url + ", " + late.url, "SHARED_USERS": "true"}))
 	eventually(t, "the gateway answers /healthz", func() bool { return g.status("/healthz") == 200 })
 	w, connack := g.connecting(t, frames.V5, "early", late.token(t, "alice"))
 	w.undecided(connack)
@@ -205,4 +205,22 @@ func TestRolesAndNamesComeFromTheClaimsThatTheOperatorNames(t *testing.T) {
 			s.broker.stderr.await(t, "as alice:c ")
 		})
 	}
+}
+
+func TestOneNameOfTwoIssuersIsTwoUsers(t *testing.T) {
+	t.Parallel()
+	s := prepareStack(t, "pattern readwrite mine/%u\n")
+	other := newStoppedIssuer(t)
+	other.start(t)
+	g := launchGateway(t, s.settings(settings{"OIDC_ISSUER": s.issuer.url + " prefix=one:, " + other.url + " prefix=two:"}))
+	eventually(t, "the gateway answers /healthz", func() bool { return g.status("/healthz") == 200 })
+	first := g.connect(t, frames.V5, "c", s.issuer.token(t, "alice"))
+	first.subscribed("mine/one:alice")
+	second := g.connect(t, frames.V5, "c", other.token(t, "alice")) // takes over nobody's session
+	if code := second.publish(message("mine/one:alice", "not hers", 1)); code < 0x80 {
+		t.Errorf("PUBLISH to the topic of the other issuer's alice answered %#x; want a refusal", uint8(code))
+	}
+	first.publish(message("mine/one:alice", "hers", 1))
+	first.receives("mine/one:alice", "hers")
+	second.subscribed("mine/two:alice")
 }

@@ -17,7 +17,7 @@ func newSecureStack(t testing.TB, ca *authority, rules string, more ...settings)
 func TestAClientCertificateIsAnIdentity(t *testing.T) {
 	t.Parallel()
 	ca, stranger := newAuthority(t), newAuthority(t)
-	s, _ := newSecureStack(t, ca, "pattern readwrite mine/%u\n", settings{"TLS_CLIENT_CA_FILE": ca.file})
+	s, _ := newSecureStack(t, ca, "pattern readwrite mine/%u\n", settings{"TLS_CLIENT_CA_FILE": ca.file, "SHARED_USERS": "true"})
 	device := ca.issueClient(t, "device-7")
 	w, connack := s.connectingBy(t, dialOptions{tls: ca.clientTLS(device)}, frames.V311, "c", "")
 	if connack.Reason != frames.Success {
@@ -54,7 +54,7 @@ func TestAClientCertificateIsAnIdentity(t *testing.T) {
 func TestTheOperatorMayRequireACertificate(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
-	s, _ := newSecureStack(t, ca, openPolicy, settings{"TLS_CLIENT_CA_FILE": ca.file, "TLS_CLIENT_AUTH": "require"})
+	s, _ := newSecureStack(t, ca, openPolicy, settings{"TLS_CLIENT_CA_FILE": ca.file, "TLS_CLIENT_AUTH": "require", "SHARED_USERS": "true"})
 	if _, response, err := s.upgrade(t, dialOptions{tls: ca.clientTLS()}); err == nil || response != nil {
 		t.Error("a handshake without certificate; want none")
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// The rights that README.md names for the gateway's own Redis user are enough
+// The rights that deploy/README.md names for the gateway's own Redis user are enough
 // for the policy.
 func TestLeastRightsSuffice(t *testing.T) {
 	r := startRedis(t)

@@ -61,6 +61,7 @@ func TestConfigCheckNamesEveryMistake(t *testing.T) {
 		{"one", settings("TOPICGATE_LISTNE=:1"), "topicgate: TOPICGATE_LISTNE: unknown setting; did you mean TOPICGATE_LISTEN?\n"},
 		{"several", []string{"TOPICGATE_OIDC_AUDIENCE=a", "TOPICGATE_NARROW_MAX=0"},
 			"topicgate: 2 settings are wrong:\nTOPICGATE_OIDC_ISSUER: is required"},
+		{"users of two issuers", settings("TOPICGATE_OIDC_ISSUER=https://a, https://b"), "topicgate: TOPICGATE_OIDC_ISSUER: a username of https://b could be one of https://a too"},
 		{"rules", settings("TOPICGATE_POLICY_FILE=" + rules),
 			"topicgate: 2 settings are wrong:\nTOPICGATE_POLICY_FILE: " + rules + ":1:16: "},
 		{"no rules", settings("TOPICGATE_POLICY_FILE=" + rules + ".not"), "topicgate: TOPICGATE_POLICY_FILE: open "},

@@ -108,16 +108,20 @@ func (q *question) readClaims(c config.Config, stdin io.Reader) error {
 	if err != nil {
 		return usage(fmt.Errorf("claims in %s: %w", q.claimsFile, err))
 	}
+	q.principal.Issuer, _ = claims.Text("iss")
 	roles, err := claims.Roles(c.OIDCRolesClaim)
 	if err == nil && !q.named {
-		q.principal.Username, err = claims.Username(c.OIDCUsernameClaim)
+		prefix, ok := c.UsernamePrefix(q.principal.Issuer)
+		if !ok {
+			return failed(fmt.Errorf("claims in %s: iss is none of %sOIDC_ISSUER, so nobody knows the prefix of the username", q.claimsFile, config.Prefix))
+		}
+		q.principal.Username, err = claims.Username(c.OIDCUsernameClaim, prefix)
 	}
 	if err != nil {
 		return failed(fmt.Errorf("claims in %s: %w", q.claimsFile, err))
 	}
 	q.principal.Roles = append(roles, q.principal.Roles...)
 	q.principal.Claims = string(text)
-	q.principal.Issuer, _ = claims.Text("iss")
 	q.principal.TokenID, _ = claims.Text("jti")
 	return nil
 }

@@ -49,15 +49,16 @@ type process struct {
 	drainTimeout   time.Duration
 
 	public, admin net.Listener
+	adminHosts    []string
 }
 
 // newProcess makes the parts. None of them is running yet.
 func newProcess(c config.Config, log *slog.Logger, stdout io.Writer) (*process, error) {
-	p := &process{instance: newInstance(), log: log, drainTimeout: c.DrainTimeout}
+	p := &process{instance: newInstance(), log: log, drainTimeout: c.DrainTimeout, adminHosts: adminHosts(c)}
 	p.metrics = gateway.NewMetrics()
 	var err error
 	p.verifier, err = auth.NewVerifier(auth.Options{
-		Issuers:       c.OIDCIssuers,
+		Issuers:       issuers(c),
 		Audiences:     c.OIDCAudiences,
 		UsernameClaim: c.OIDCUsernameClaim,
 		RolesClaim:    c.OIDCRolesClaim,
@@ -79,6 +80,20 @@ func newProcess(c config.Config, log *slog.Logger, stdout io.Writer) (*process, 
 	}
 	p.server, err = gateway.New(options)
 	return p, err
+}
+
+// adminHosts are those under which the admin listener may be asked for everything.
+func adminHosts(c config.Config) []string {
+	host, _, _ := net.SplitHostPort(c.AdminListen) // checked; empty: all addresses, of which none is named
+	return append([]string{host}, c.AdminHosts...)
+}
+
+func issuers(c config.Config) []auth.Issuer {
+	var list []auth.Issuer
+	for _, i := range c.OIDCIssuers {
+		list = append(list, auth.Issuer{Name: i.URL, UsernamePrefix: i.Prefix, DiscoveryURL: i.Discovery, KeysURL: i.JWKS})
+	}
+	return list
 }
 
 func newAudit(c config.Config, p *process, stdout io.Writer) *audit.Log {
@@ -114,10 +129,11 @@ func (p *process) gatewayOptions(c config.Config) (gateway.Options, error) {
 		DrainTimeout:          c.DrainTimeout,
 		RedisPrefix:           c.RedisPrefix,
 		Settings: session.Settings{
-			ClientIDTemplate: c.ClientID,
-			UserProperty:     c.UserProperty,
-			UpstreamUsername: c.UpstreamUsername,
-			UpstreamPassword: c.UpstreamPassword.Reveal(),
+			CertificatePrefix: c.TLSClientPrefix,
+			ClientIDTemplate:  c.ClientID,
+			UserProperty:      c.UserProperty,
+			UpstreamUsername:  c.UpstreamUsername,
+			UpstreamPassword:  c.UpstreamPassword.Reveal(),
 
 			SubscribeMode: session.SubscribeMode(c.SubscribeMode),
 			NarrowMax:     c.NarrowMax,
@@ -247,7 +263,7 @@ func (p *process) reload() {
 
 func (p *process) serveAdmin(ctx context.Context) error {
 	server := &http.Server{
-		Handler:           metrics.AdminHandler(p.metrics, p.ready, func() any { return p.server.Sessions() }),
+		Handler:           metrics.AdminHandler(p.metrics, p.adminHosts, p.ready, func() any { return p.server.Sessions() }),
 		ReadHeaderTimeout: adminTimeout,
 		ReadTimeout:       adminTimeout,
 		WriteTimeout:      adminTimeout,

@@ -26,7 +26,9 @@ func OriginAllowed(r *http.Request, allowed []string) bool {
 		return false // "null" among them
 	}
 	if len(allowed) == 0 {
-		return strings.EqualFold(origin.Host, r.Host)
+		// Where the gateway itself serves TLS, http://host is another origin (RFC 6454 section 4): anybody on the way can
+		// write its pages. Behind a proxy nobody here knows how the page came.
+		return strings.EqualFold(origin.Host, r.Host) && (r.TLS == nil || strings.EqualFold(origin.Scheme, "https"))
 	}
 	return slices.ContainsFunc(allowed, func(a string) bool {
 		want, err := url.Parse(a)

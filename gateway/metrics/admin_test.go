@@ -11,7 +11,7 @@ import (
 func TestAdminAnswers(t *testing.T) {
 	ready, detail := true, map[string]string{"redis": "ok"}
 	var live any = []map[string]string{{"user": "alice", "client_id": "<b>"}}
-	h := AdminHandler(newTestMetrics(), func() (bool, map[string]string) { return ready, detail }, func() any { return live })
+	h := AdminHandler(newTestMetrics(), []string{"example.com"}, func() (bool, map[string]string) { return ready, detail }, func() any { return live })
 
 	for _, tt := range []struct {
 		name, method, path string
@@ -46,6 +46,30 @@ func TestAdminAnswers(t *testing.T) {
 		}
 		if w.Code == http.StatusOK && tt.path != "/metrics" && !json.Valid(w.Body.Bytes()) {
 			t.Errorf("%s: body %q is no JSON", tt.name, w.Body)
+		}
+	}
+}
+
+func TestSessionsAreShownUnderKnownHostsAlone(t *testing.T) {
+	ready := func() (bool, map[string]string) { return true, nil }
+	h := AdminHandler(newTestMetrics(), []string{"gateway.internal", "10.0.0.5", "fd00::5"}, ready, func() any { return []string{} })
+	for host, shown := range map[string]bool{
+		"localhost": true, "LocalHost:9090": true, "127.0.0.1:9090": true, "127.1.2.3": true, "[::1]:9090": true, "[::1]": true, "[::ffff:127.0.0.1]:9090": true,
+		"gateway.internal:9090": true, "GATEWAY.internal": true, "10.0.0.5:9090": true, "[fd00::5]:9090": true,
+		"evil.example": false, "evil.example:9090": false, "localhost.evil.example": false, "127.0.0.1.evil.example:9090": false,
+		"10.0.0.6:9090": false, "": false, "gateway.internal.evil.example": false, "0.0.0.0:9090": false,
+	} {
+		for path, want := range map[string]int{"/sessions": http.StatusMisdirectedRequest, "/healthz": http.StatusOK, "/readyz": http.StatusOK, "/metrics": http.StatusOK} {
+			if shown {
+				want = http.StatusOK
+			}
+			r := httptest.NewRequest("GET", path, nil)
+			r.Host = host
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			if w.Code != want {
+				t.Errorf("GET %s of host %q = %d; want %d", path, host, w.Code, want)
+			}
 		}
 	}
 }

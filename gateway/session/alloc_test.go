@@ -27,7 +27,7 @@ func newPath(tb testing.TB, v frames.Version) *path {
 	p := &path{Session: New(r.Host, netip.AddrPort{}, nil, nil)}
 	p.version, p.clientID = v, "c1"
 	p.whose.set(auth.Identity{Username: "alice"})
-	p.clientMaximum, p.brokerMaximum, p.aliasesUp, p.aliasesDown = maxRemainingLength, maxRemainingLength, 10, 10
+	p.clientMaximum, p.brokerMaximum, p.aliasesUp, p.aliasesDown = frames.MaxPacketBytes, frames.MaxPacketBytes, 10, 10
 	p.broker.Socket = wire.NewSocket(ours)
 	p.clientSocket = wire.NewSocket(theirs)
 	take := func(b []byte) error { p.written += len(b); return nil }

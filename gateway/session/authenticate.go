@@ -17,6 +17,10 @@ const oauth2JWT = "OAUTH2-JWT"
 
 // chooseClientID takes the client's identifier or makes one.
 func (s *Session) chooseClientID(connect *frames.Connect) *refusal {
+	if auth.HoldsToken(connect.ClientID) {
+		s.clientID = auth.Mask(connect.ClientID) // for the audit
+		return refuseToken()
+	}
 	s.clientID = connect.ClientID
 	if s.clientID != "" {
 		if strings.ContainsFunc(s.clientID, unicode.IsControl) {
@@ -36,17 +40,32 @@ func (s *Session) chooseClientID(connect *frames.Connect) *refusal {
 	return nil
 }
 
+// leastOpaqueToken is how long a token is that nobody could guess (RFC 6749 section 10.10: 128 bits, in base64). Of a
+// shorter password nobody knows whether it stands in the Client Identifier by chance.
+const leastOpaqueToken = 22
+
+// refuseToken is for a Client Identifier with a token in it: it would stand in every log, also the broker's.
+func refuseToken() *refusal {
+	r := refusedClientID
+	r.err = errors.New("token in the Client Identifier")
+	return &r
+}
+
 // authenticate finds the token and has it verified.
 func (s *Session) authenticate(ctx context.Context, connect *frames.Connect) *refusal {
 	token, r := s.tokenOf(connect)
 	if r != nil {
 		return r
 	}
+	if len(token) >= leastOpaqueToken && strings.Contains(s.clientID, token) { // which is none that HoldsToken would know
+		s.clientID = strings.ReplaceAll(s.clientID, token, auth.Masked)
+		return refuseToken()
+	}
 	if token == "" {
 		if s.certificate == nil {
 			return &refusedTokenMissing
 		}
-		identity, err := auth.FromCertificate(s.certificate)
+		identity, err := auth.FromCertificate(s.certificate, s.host.CertificatePrefix)
 		if err != nil {
 			return refusalOf(err)
 		}

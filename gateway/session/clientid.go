@@ -7,18 +7,18 @@ import (
 	"strings"
 )
 
-// A clientIDTemplate makes the upstream Client Identifier. The mapping is injective: in a
-// substituted username every '%' and every byte of the template's own text is percent-encoded, so
-// the first occurrence of the template's text after the username ends it, whatever names and
-// client ids hold. (A user "a:b" with id "c" would otherwise share the MQTT Session of the user
-// "a" with id "b:c".)
+// A clientIDTemplate makes the upstream Client Identifier. The mapping is injective, also for a broker that brings
+// Unicode to a normal form or folds the case of what is no ASCII: a substituted username consists of the characters
+// of encodeName alone, so the first other one after it (or, with the username last, the last one before it) belongs to the
+// template's own text and ends it, whatever names and client ids hold. (A user "a:b" with id "c" would
+// otherwise share the MQTT Session of the user "a" with id "b:c", and one named "ﬁ" that of "fi".)
 type clientIDTemplate struct {
 	prefix, middle, suffix string
 	usernameFirst          bool
 }
 
 func parseClientIDTemplate(s string) (clientIDTemplate, error) {
-	const user, id = "{username}", "{client_id}"
+	const user, id = usernamePlaceholder, "{client_id}"
 	u, c := strings.Index(s, user), strings.Index(s, id)
 	if u < 0 || c < 0 || strings.Count(s, user) != 1 || strings.Count(s, id) != 1 {
 		return clientIDTemplate{}, fmt.Errorf("client id template %q: want {username} and {client_id} once each", s)
@@ -36,39 +36,58 @@ func parseClientIDTemplate(s string) (clientIDTemplate, error) {
 	if t.middle == "" {
 		return clientIDTemplate{}, fmt.Errorf("client id template %q: want a separator between {username} and {client_id}", s)
 	}
-	if strings.Trim(t.middle, "%0123456789ABCDEF") == "" {
-		// What percent-encoding itself writes can't separate.
-		return clientIDTemplate{}, fmt.Errorf("client id template %q: the separator must hold a character other than %%, 0-9 and A-F", s)
+	if !strings.ContainsFunc(t.middle, func(r rune) bool { return r != '%' && !plainInNames(byte(r)) }) {
+		// What may stand in an encoded name can't separate.
+		return clientIDTemplate{}, fmt.Errorf("client id template %q: the separator must hold a character other than %%, -, _, letters and digits", s)
 	}
 	return t, nil
 }
 
 // expand returns the upstream Client Identifier of clientID, as the user named username sent it.
 func (t clientIDTemplate) expand(username, clientID string) string {
-	var b strings.Builder
-	b.Grow(len(t.prefix) + len(t.middle) + len(t.suffix) + len(username) + len(clientID))
-	encoded := func() {
-		for i := range len(username) {
-			c := username[i]
-			if c == '%' || strings.IndexByte(t.middle, c) >= 0 {
-				fmt.Fprintf(&b, "%%%02X", c)
-			} else {
-				b.WriteByte(c)
-			}
+	b := make([]byte, 0, len(t.prefix)+len(t.middle)+len(t.suffix)+len(username)+len(clientID))
+	b = append(b, t.prefix...)
+	if t.usernameFirst {
+		b = encodeName(b, username)
+		b = append(b, t.middle...)
+		b = append(b, clientID...)
+	} else {
+		b = append(b, clientID...)
+		b = append(b, t.middle...)
+		b = encodeName(b, username)
+	}
+	return string(append(b, t.suffix...))
+}
+
+// upstreamUsername returns what the broker sees as the name of username. A template that is the placeholder alone gives
+// the name itself, which the broker's own rules may know; in any other it is encoded, or template and name could
+// not be told apart.
+func upstreamUsername(template, username string) string {
+	if template == usernamePlaceholder {
+		return username
+	}
+	return strings.ReplaceAll(template, usernamePlaceholder, string(encodeName(nil, username)))
+}
+
+const usernamePlaceholder = "{username}"
+
+// plainInNames reports whether an encoded name holds c as it is: no broker, and no part of an MQTT address or a
+// topic, makes anything of these characters.
+func plainInNames(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_'
+}
+
+// encodeName appends name, percent-encoded.
+func encodeName(b []byte, name string) []byte {
+	const digits = "0123456789ABCDEF"
+	for i := range len(name) {
+		if c := name[i]; plainInNames(c) {
+			b = append(b, c)
+		} else {
+			b = append(b, '%', digits[c>>4], digits[c&15])
 		}
 	}
-	b.WriteString(t.prefix)
-	if t.usernameFirst {
-		encoded()
-		b.WriteString(t.middle)
-		b.WriteString(clientID)
-	} else {
-		b.WriteString(clientID)
-		b.WriteString(t.middle)
-		encoded()
-	}
-	b.WriteString(t.suffix)
-	return b.String()
+	return b
 }
 
 // newClientID makes the identifier of a client that sent none [MQTT-3.1.3-6]: 26 characters out of

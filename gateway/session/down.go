@@ -245,45 +245,37 @@ func (dn *down) relayAck(p frames.Packet, ack frames.Ack, illegal error) error {
 	return nil
 }
 
+// maxHeadBytes bounds the head of a packet that is passed over, which is waited for: a Topic Name, and as much again of
+// properties.
+const maxHeadBytes = 128 << 10
+
 // passOver begins to skip a PUBLISH that is too large, which a broker of 3.x cannot be kept from
 // sending (a retained one would end each session of its readers again and again). It reports whether
 // it did; neither that nor an error: more of the packet's head is needed.
 func (dn *down) passOver(err error) (bool, error) {
 	var broken *frames.Error
-	head := dn.broker.Inbox.Peek()
-	if !errors.As(err, &broken) || broken.Code != frames.PacketTooLarge || frames.Type(head[0]>>4) != frames.TypePublish {
+	if !errors.As(err, &broken) || broken.Code != frames.PacketTooLarge || broken.Type != frames.TypePublish {
 		return false, err
 	}
-	header, size, ok := frames.Announced(head)
+	head, ok, faulty := frames.ParsePublishHead(dn.broker.Inbox.Peek(), dn.version, maxHeadBytes)
+	if faulty != nil {
+		return false, faulty
+	}
 	if !ok {
-		return false, err
-	}
-	qos := frames.QoS(head[0] >> 1 & 3)
-	need := header + 2
-	if len(head) >= need {
-		need += int(head[header])<<8 | int(head[header+1])
-		if qos > 0 {
-			need += 2
-		}
-	}
-	if need > size {
-		return false, err
-	}
-	if len(head) < need || need == header+2 {
 		return false, nil
 	}
-	publish := frames.Publish{QoS: qos, Retain: head[0]&1 != 0, Dup: head[0]&8 != 0}
-	topicEnd := need
-	if qos > 0 {
-		topicEnd -= 2
-		publish.PacketID = uint16(head[topicEnd])<<8 | uint16(head[topicEnd+1])
+	topicName := head.TopicName
+	if dn.version == frames.V5 { // what it makes an alias mean holds for those that follow
+		alias, err := resolveAlias(&dn.aliases, brokerAliases, &head.Publish)
+		if err != nil {
+			return false, err
+		}
+		if alias != nil {
+			topicName = alias.topicName
+		}
 	}
-	topicName := head[header+2 : topicEnd]
-	if frames.CheckTopicName(topicName) != nil || qos > 2 || qos > 0 && publish.PacketID == 0 {
-		return false, err
-	}
-	dn.skip = size
+	dn.skip = head.PacketBytes
 	dn.packets++
 	dn.bytes += uint64(dn.skip)
-	return true, dn.drop(&publish, topicName, policy.Decision{Reason: "packet_too_large"})
+	return true, dn.drop(&head.Publish, topicName, policy.Decision{Reason: "packet_too_large"})
 }

@@ -120,6 +120,32 @@ func TestAPublishThatIsTooLargeForTheClientIsPassedOver(t *testing.T) {
 	}
 }
 
+// A broker of 5.0 was told the maximum; one that does not obey is understood all the same.
+func TestAnAliasOfAPublishThatIsPassedOverHasItsMeaning(t *testing.T) {
+	for _, cut := range []int{1, 3, 7, 25, 30, 4000} {
+		connect := play.ConnectOf(frames.V5, "alice")
+		connect.Properties = connect.Properties.AppendUint(frames.PropTopicAliasMaximum, 5)
+		c := newRig(t, func(o *rigOptions) { o.MaxPacketBytes = 1000 }).ConnectWith(connect, "20 03 00 00 00")
+		former := frames.Publish{TopicName: []byte("chat/status/carol"), Properties: play.Aliased(2), Payload: []byte("x")}
+		c.Reply(hex.EncodeToString(former.Append(nil, frames.V5)))
+		c.Hears(hex.EncodeToString(former.Append(nil, frames.V5)))
+		large := frames.Publish{QoS: 1, PacketID: 4, TopicName: []byte("chat/status/bob"), Properties: play.Aliased(2), Payload: make([]byte, 5000)}
+		raw := large.Append(nil, frames.V5)
+		go func() { // the broker may go on before the gateway has
+			_, _ = c.Conn.Write(raw[:cut])
+			_, _ = c.Conn.Write(raw[cut:])
+		}()
+		c.Passes("40 02 00 04")
+		small := frames.Publish{Properties: play.Aliased(2), Payload: []byte("x")}
+		c.Reply(hex.EncodeToString(small.Append(nil, frames.V5)))
+		small.TopicName = large.TopicName
+		c.Hears(hex.EncodeToString(small.Append(nil, frames.V5)))
+		nameless := frames.Publish{QoS: 1, PacketID: 5, Properties: play.Aliased(2), Payload: make([]byte, 5000)}
+		c.Reply(hex.EncodeToString(nameless.Append(nil, frames.V5)))
+		c.Passes("40 02 00 05")
+	}
+}
+
 func TestAPublishThatGrowsBeyondTheClientsMaximumIsDropped(t *testing.T) {
 	connect := play.ConnectOf(frames.V5, "alice")
 	connect.Properties = connect.Properties.AppendUint(frames.PropMaximumPacketSize, 60).AppendUint(frames.PropTopicAliasMaximum, 5)

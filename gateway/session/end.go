@@ -23,7 +23,6 @@ const (
 	EndConnectTimeout
 	EndNotAuthenticated
 	EndCannotDecide
-	EndConnectRefused
 	EndWillRejected
 	EndBlocked
 	EndDisconnected
@@ -40,7 +39,6 @@ const (
 	EndClientLost
 	EndClientSlow
 	EndPublishRejected
-	EndQuotaExceeded
 	EndDraining
 	EndInternal
 	endReasons // how many
@@ -70,7 +68,6 @@ var endTable = [endReasons]struct {
 	EndConnectTimeout:      {"connect_timeout", 0, websocket.ClosePolicyViolation, slog.LevelInfo},
 	EndNotAuthenticated:    {"not_authenticated", 0, closeNotAuthenticated, slog.LevelInfo},
 	EndCannotDecide:        {"cannot_decide", 0, websocket.CloseTryAgainLater, slog.LevelWarn},
-	EndConnectRefused:      {"connect_refused", 0, websocket.CloseProtocolError, slog.LevelInfo},
 	EndWillRejected:        {"will_rejected", 0, closeForbidden, slog.LevelInfo},
 	EndBlocked:             {"blocked", frames.AdministrativeAction, closeForbidden, slog.LevelInfo},
 	EndDisconnected:        {"disconnected", frames.AdministrativeAction, closeForbidden, slog.LevelInfo},
@@ -87,7 +84,6 @@ var endTable = [endReasons]struct {
 	EndClientLost:          {"client_lost", 0, websocket.CloseNormalClosure, slog.LevelInfo},
 	EndClientSlow:          {"client_slow", 0, websocket.ClosePolicyViolation, slog.LevelWarn},
 	EndPublishRejected:     {"publish_rejected", frames.NotAuthorized, closeForbidden, slog.LevelInfo},
-	EndQuotaExceeded:       {"quota_exceeded", frames.QuotaExceeded, websocket.ClosePolicyViolation, slog.LevelWarn},
 	EndDraining:            {"draining", frames.ServerShuttingDown, websocket.CloseServiceRestart, slog.LevelInfo},
 	EndInternal:            {"internal", frames.UnspecifiedError, websocket.CloseInternalServerErr, slog.LevelError},
 }

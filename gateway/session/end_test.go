@@ -127,7 +127,7 @@ func TestEachEndHasItsCounter(t *testing.T) {
 // counted is what a series says to who asks for /metrics; -1: there is none.
 func counted(m *metrics.Metrics, series string) float64 {
 	w := httptest.NewRecorder()
-	metrics.AdminHandler(m, nil, nil).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	metrics.AdminHandler(m, nil, nil, nil).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	for line := range strings.Lines(w.Body.String()) {
 		if value, ok := strings.CutPrefix(line, series+" "); ok {
 			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
+	"topicgate/auth"
 	"topicgate/frames"
 	"topicgate/gateway/subs"
 	"topicgate/gateway/wire"
@@ -106,7 +106,7 @@ func (s *Session) readConnect() (*frames.Connect, error) {
 			return nil, brokenPacket(err)
 		}
 		if !ok {
-			if len(s.up.inbox.Peek()) > 0 && frames.Type(s.up.inbox.Peek()[0]>>4) != frames.TypeConnect {
+			if t := s.up.inbox.NextType(); t != 0 && t != frames.TypeConnect {
 				return nil, ended(EndNoConnect, nil) // no need to wait for its end
 			}
 			if err := s.up.receive(); err != nil {
@@ -133,7 +133,7 @@ func (s *Session) readConnect() (*frames.Connect, error) {
 			return nil, s.refuse(&refusal{v3: frames.V3UnacceptableProtocol, v5: frames.UnsupportedProtocolVersion,
 				reason: "protocol_version", end: EndProtocolError, err: err}, "")
 		}
-		if broken != nil && len(p.Body) > 6 && p.Body[6] == byte(frames.V5) { // [MQTT-3.1.4-1] allows the CONNACK
+		if broken != nil && connect.Version == frames.V5 { // [MQTT-3.1.4-1] allows the CONNACK
 			s.version = frames.V5
 			return nil, s.refuse(&refusal{v5: broken.Code, reason: "malformed", end: EndMalformedPacket, err: err}, "")
 		}
@@ -143,7 +143,7 @@ func (s *Session) readConnect() (*frames.Connect, error) {
 
 // readClientProperties keeps what the client's CONNECT says of packets towards it.
 func (s *Session) readClientProperties(connect *frames.Connect) {
-	s.clientMaximum, s.brokerMaximum = maxRemainingLength, maxRemainingLength
+	s.clientMaximum, s.brokerMaximum = frames.MaxPacketBytes, frames.MaxPacketBytes
 	if connect.Version != frames.V5 {
 		return
 	}
@@ -155,16 +155,13 @@ func (s *Session) readClientProperties(connect *frames.Connect) {
 	}
 }
 
-// maxRemainingLength is the longest packet that the protocol knows: fixed header and body.
-const maxRemainingLength = 5 + 268435455
-
 // upstreamConnect encodes the CONNECT that the broker sees: the client's, with the verified
 // identity in place of its token.
 func (s *Session) upstreamConnect(connect *frames.Connect) []byte {
 	o := &s.host.Settings
 	up := *connect
 	up.ClientID = s.upstreamID
-	up.Username = strings.ReplaceAll(o.UpstreamUsername, "{username}", s.whose.username())
+	up.Username = upstreamUsername(o.UpstreamUsername, s.whose.username())
 	up.HasUsername = up.Username != ""
 	up.Password = []byte(o.UpstreamPassword)
 	up.HasPassword = o.UpstreamPassword != "" && (up.HasUsername || s.version == frames.V5) // [MQTT-3.1.2-22] of 3.1.1
@@ -179,7 +176,7 @@ func (s *Session) upstreamConnect(connect *frames.Connect) []byte {
 		switch p.ID {
 		case frames.PropAuthenticationMethod, frames.PropAuthenticationData, frames.PropMaximumPacketSize, frames.PropTopicAliasMaximum:
 		case frames.PropUserProperty:
-			if !s.forged(p) {
+			if !s.forged(p) && !auth.HoldsToken(string(p.Encoded)) { // a place where clients put a token, too
 				properties = append(properties, p.Encoded...)
 			}
 		default:

@@ -26,6 +26,7 @@ type Host struct {
 	lot       *wire.Lot[parked]
 	reviewers reviewers
 	subs      subs.Settings
+	wall      wallClock
 }
 
 // NewHost makes a host of settings, which it completes; it lacks what its caller is to set.
@@ -38,7 +39,7 @@ func NewHost(settings Settings) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Host{Settings: settings, clientID: template, lot: wire.NewLot(resume), subs: subs.Settings{
+	return &Host{Settings: settings, clientID: template, lot: wire.NewLot(resume), wall: wallClock{settings.Now}, subs: subs.Settings{
 		Strict: settings.SubscribeMode == SubscribeStrict, NarrowMax: settings.NarrowMax, MaxSubscriptions: settings.MaxSubscriptions,
 	}}, nil
 }

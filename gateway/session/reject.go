@@ -12,7 +12,7 @@ func RejectReasons() []string {
 	reasons := []string{
 		"policy", policy.ReasonUnavailable, policy.ReasonAmbiguous, "packet_too_large", "quota", "reserved_topic", "will", // operations
 		"token_missing", "blocked", "token_revoked", "too_many_connections", "authentication_method", "client_id",
-		"broker_unavailable", "broker", "issuer_unavailable", "protocol_version", "malformed", "token", "other_subject",
+		"broker_unavailable", "broker", "issuer_unavailable", "protocol_version", "malformed", "other_subject",
 	}
 	for _, result := range auth.Results() {
 		reasons = append(reasons, "token_"+result)
@@ -28,13 +28,15 @@ func reasonOf(d policy.Decision) string {
 	return "policy"
 }
 
-// audit records event with what is known of the session.
+// audit records event with what is known of the session. Topics are the client's words, in which it may have put a
+// token; its identifier and its username were refused if they held one.
 func (s *Session) audit(event audit.Event) {
 	if s.host.Audit == nil {
 		return
 	}
 	identity := s.whose.get()
 	event.User, event.Issuer = identity.Username, identity.Issuer
+	event.Topic = auth.Mask(event.Topic)
 	event.Instance = s.host.Instance
 	event.Session, event.ClientID, event.Remote = s.id, s.clientID, s.remote.String()
 	s.host.Audit.Record(event)

@@ -101,6 +101,9 @@ func newHouse(t testing.TB, o rigOptions) *house {
 		h.mu.Unlock()
 		h.ended.Done()
 	}
+	closed := make(chan struct{})
+	t.Cleanup(func() { close(closed) }) // before the end of a bubble
+	go host.WatchClock(closed, h.live)
 	return h
 }
 

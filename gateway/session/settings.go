@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"topicgate/auth"
+	"topicgate/frames"
 	"topicgate/gateway/audit"
 	"topicgate/gateway/edge"
 	"topicgate/gateway/metrics"
@@ -43,11 +44,12 @@ type Verifier interface {
 // Settings are what an operator has said about sessions. The zero value of a limit means no limit.
 type Settings struct {
 	// Identity.
-	TokenSources     []edge.TokenSource // in order of precedence
-	ClientIDTemplate string             // with {username} and {client_id}
-	UserProperty     string             // name of the injected User Property; empty: none
-	UpstreamUsername string             // template with {username}; empty: none
-	UpstreamPassword string
+	TokenSources      []edge.TokenSource // in order of precedence
+	CertificatePrefix string             // begins the usernames that client certificates give
+	ClientIDTemplate  string             // with {username} and {client_id}
+	UserProperty      string             // name of the injected User Property; empty: none
+	UpstreamUsername  string             // template with {username}; empty: none
+	UpstreamPassword  string
 
 	// Policy.
 	SubscribeMode SubscribeMode
@@ -71,6 +73,9 @@ type Settings struct {
 	Audit    *audit.Log // nil: none
 	Metrics  *metrics.Metrics
 	Logger   *slog.Logger
+
+	// Now is the wall clock by which tokens end; nil: time.Now.
+	Now func() time.Time
 }
 
 // withDefaults fills in what may be left out and reports what may not.
@@ -92,6 +97,9 @@ func (s Settings) withDefaults() (Settings, error) {
 	s.MaxPacketBytes = min(s.MaxPacketBytes, mostPacketBytes)
 	setDefault(&s.ConnectTimeout, 10*time.Second)
 	setDefault(&s.WriteTimeout, 30*time.Second)
+	if s.Now == nil {
+		s.Now = time.Now
+	}
 	if s.Logger == nil {
 		s.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -100,7 +108,7 @@ func (s Settings) withDefaults() (Settings, error) {
 
 // mostPacketBytes leaves room for what the gateway adds to a PUBLISH below the longest packet that there
 // can be: a Topic Name in place of an alias, the User Property, longer lengths.
-const mostPacketBytes = maxRemainingLength - 256<<10
+const mostPacketBytes = frames.MaxPacketBytes - 256<<10
 
 func setDefault[T comparable](v *T, d T) {
 	var zero T

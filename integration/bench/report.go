@@ -126,7 +126,7 @@ func (b *book) markdown() string {
 	return t.String()
 }
 
-// publish writes the results into a directory, and into the README of this one where it has a place for them.
+// publish writes the results into a directory, and into its README where that has a place for them.
 func (b *book) publish(dir string) error {
 	if err := b.save(filepath.Join(dir, "results.json")); err != nil {
 		return err
@@ -143,17 +143,17 @@ func (b *book) publish(dir string) error {
 	if err := os.WriteFile(filepath.Join(dir, "results.svg"), plot.Bytes(), 0o644); err != nil {
 		return err
 	}
-	readme, err := os.ReadFile("README.md")
+	readmeFile := filepath.Join(dir, "README.md")
+	readme, err := os.ReadFile(readmeFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	section := fmt.Sprintf("`make bench` on %s (all of it: [results.md](%s)):\n\n%s\n![CPU time a message](%s)\n",
-		machine(), filepath.ToSlash(filepath.Join(dir, "results.md")), b.promises(), filepath.ToSlash(filepath.Join(dir, "results.svg")))
+	section := fmt.Sprintf("`make bench` on %s (all of it: [results.md](results.md)):\n\n%s\n![CPU time a message](results.svg)\n", machine(), b.promises())
 	if text, found := between(string(readme), "<!-- bench -->\n", "<!-- /bench -->", section); found {
-		return os.WriteFile("README.md", []byte(text), 0o644)
+		return os.WriteFile(readmeFile, []byte(text), 0o644)
 	}
 	return nil
 }

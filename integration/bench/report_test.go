@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -70,6 +71,23 @@ func TestReportHoldsEveryPromise(t *testing.T) {
 	}
 }
 
+func TestTheReadmeHasThePromisesOfTheResults(t *testing.T) {
+	b, err := openBook("results.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, found := between(string(readme), "<!-- bench -->\n", "<!-- /bench -->", ""); !found {
+		t.Error("README.md has no place for the results")
+	}
+	if !strings.Contains(string(readme), b.promises()) {
+		t.Error("README.md does not hold what results.json gives")
+	}
+}
+
 func TestPlotIsAnSVG(t *testing.T) {
 	var svg bytes.Buffer
 	if err := filled().plot(&svg); err != nil {
@@ -104,6 +122,25 @@ func TestBookIsReadAsItWasSaved(t *testing.T) {
 	again, err := openBook(path)
 	if err != nil || again.markdown() != b.markdown() {
 		t.Errorf("the book read again gives another report (%v)", err)
+	}
+}
+
+func TestPublishWritesIntoTheReadmeBesideTheResults(t *testing.T) {
+	dir := t.TempDir()
+	readme := filepath.Join(dir, "README.md")
+	if err := os.WriteFile(readme, []byte("a\n<!-- bench -->\nold\n<!-- /bench -->\nz\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	b := filled()
+	if err := b.publish(dir); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(readme)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(text); !strings.Contains(got, b.promises()) || !strings.Contains(got, "(results.svg)") || strings.Contains(got, "old") {
+		t.Errorf("publish made the README\n%s", got)
 	}
 }
 
