@@ -13,6 +13,20 @@ const aliasMaximum = 64
 type topicAlias struct {
 	topicName []byte // nil: no meaning yet
 	told      bool
+	fault     error // why topicName is no Topic Name; nil: it is one
+}
+
+// judge returns what is wrong with a PUBLISH of the alias: fault, or that the alias means no Topic Name.
+func (a *topicAlias) judge(publish *frames.Publish, fault error) error {
+	if fault != nil && len(publish.TopicName) > 0 && a.fault == nil {
+		if err := frames.CheckTopicName(a.topicName); err != nil {
+			a.fault = err
+		}
+	}
+	if fault == nil {
+		return a.fault
+	}
+	return fault
 }
 
 // resolve gives the alias of a PUBLISH, if it has one, with the meaning that the PUBLISH gives it or

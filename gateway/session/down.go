@@ -232,7 +232,7 @@ func (dn *down) ack(p frames.Packet) error {
 // replaced: clients give up on those.
 func (dn *down) relayAck(p frames.Packet, ack frames.Ack, illegal error) error {
 	if illegal == nil {
-		return dn.forward(p.Raw)
+		return dn.relayAckAsOwn(p, ack)
 	}
 	dn.log(slog.LevelDebug, "illegal reason code repaired", "packet", ack.Type.String(), "reason_code", uint8(ack.Reason))
 	repaired := frames.Ack{Type: ack.Type, PacketID: ack.PacketID}
@@ -240,6 +240,29 @@ func (dn *down) relayAck(p frames.Packet, ack frames.Ack, illegal error) error {
 		repaired.Reason = frames.UnspecifiedError
 	}
 	if err := dn.client.Add(repaired.Append(nil, dn.version)); err != nil {
+		return dn.clientWriteError(err)
+	}
+	return nil
+}
+
+// relayAckAsOwn forwards an acknowledgement without the User Property of the gateway's own: some brokers give a
+// publisher its User Properties back.
+func (dn *down) relayAckAsOwn(p frames.Packet, ack frames.Ack) error {
+	stamped := false
+	for property := range ack.Properties.All() {
+		stamped = stamped || dn.forged(property)
+	}
+	if !stamped {
+		return dn.forward(p.Raw)
+	}
+	var properties frames.Properties
+	for property := range ack.Properties.All() {
+		if !dn.forged(property) {
+			properties = append(properties, property.Encoded...)
+		}
+	}
+	ack.Properties = properties
+	if err := dn.client.Add(ack.Append(nil, dn.version)); err != nil {
 		return dn.clientWriteError(err)
 	}
 	return nil
@@ -258,10 +281,10 @@ func (dn *down) passOver(err error) (bool, error) {
 		return false, err
 	}
 	head, ok, faulty := frames.ParsePublishHead(dn.broker.Inbox.Peek(), dn.version, maxHeadBytes)
-	if faulty != nil {
+	if faulty != nil && !errors.Is(faulty, frames.ErrFaultyMessage) {
 		return false, faulty
 	}
-	if !ok {
+	if !ok && faulty == nil {
 		return false, nil
 	}
 	topicName := head.TopicName
@@ -272,6 +295,7 @@ func (dn *down) passOver(err error) (bool, error) {
 		}
 		if alias != nil {
 			topicName = alias.topicName
+			_ = alias.judge(&head.Publish, faulty)
 		}
 	}
 	dn.skip = head.PacketBytes

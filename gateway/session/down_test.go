@@ -3,6 +3,7 @@ package session
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -170,7 +171,6 @@ func TestWhatABrokerMayNotSayEndsTheSession(t *testing.T) {
 		{"SUBSCRIBE", "82 06 00 01 00 01 61 00"},
 		{"DISCONNECT before 5.0", "e0 00"},
 		{"a reserved type", "00 00"},
-		{"PUBLISH with a wildcard", "30 03 00 01 2b"},
 		{"PUBLISH with QoS 3", "36 03 00 01 61"},
 		{"PUBACK of Packet Identifier 0", "40 02 00 00"},
 		{"a Remaining Length of five bytes", "30 ff ff ff ff 01"},
@@ -184,6 +184,63 @@ func TestWhatABrokerMayNotSayEndsTheSession(t *testing.T) {
 	c.Reply("f0 00")
 	c.Hears("e0 01 8b")
 	c.Closes(1013)
+}
+
+// A message that is none does nothing to those that follow it: it is dropped, audited, and completed towards the broker.
+func TestAFaultyMessageOfTheBrokersEndsNoSession(t *testing.T) {
+	for _, v := range play.Versions {
+		none := ""
+		if v == frames.V5 {
+			none = "00" // no properties
+		}
+		for name, topic := range map[string]string{"a wildcard": "00 03 61 2f 2b", "bad UTF-8": "00 03 61 2f ff", "U+0000": "00 03 61 2f 00"} {
+			t.Run(v.String()+" "+name, func(t *testing.T) {
+				r := newRig(t, nil)
+				c := r.Connect(v, "alice")
+				for qos, packet := range []string{"30 %s " + topic + none, "32 %s " + topic + "00 07" + none, "34 %s " + topic + "00 09" + none} {
+					length := len(strings.ReplaceAll(strings.ReplaceAll(packet, " ", ""), "%s", ""))/2 - 1
+					c.Reply(fmt.Sprintf(packet, fmt.Sprintf("%02x", length)))
+					if qos > 0 {
+						c.Passes([]string{"", "40 02 00 07", "50 02 00 09"}[qos])
+					}
+				}
+				c.Reply("62 02 00 09")
+				c.Passes("70 02 00 09")
+				next := play.PublishHex(v, "chat/status/bob", 0, 0, "hello")
+				c.Reply(next)
+				c.Hears(next)
+				if v == frames.V311 {
+					r.Until("it is audited", func() bool { return strings.Contains(r.Audited.String(), `"reason":"faulty_message"`) })
+				}
+			})
+		}
+	}
+}
+
+// An alias that a faulty message has given its meaning means no Topic Name: a rule for a/# must not take it for one.
+func TestAnAliasOfAFaultyMessageStaysFaulty(t *testing.T) {
+	r := newRig(t, nil)
+	r.SetRules("pattern read #\n")
+	c := r.Connect(frames.V5, "alice")
+	c.Reply("30 09 00 03 61 2f 2b 03 23 00 01") // a/+ as alias 1
+	c.Reply("30 07 00 00 03 23 00 01 78")       // alias 1, "x"
+	next := play.PublishHex(frames.V5, "a/b", 0, 0, "hello")
+	c.Reply(next)
+	c.Hears(next)
+	c.Reply("30 0a 00 03 61 2f 62 03 23 00 01 78") // from now on a/b
+	c.Hears("30 07 00 03 61 2f 62 00 78")
+}
+
+// Some brokers give a publisher its User Properties back; the one that the gateway has added is none of them.
+func TestTheGatewaysPropertyIsTakenOutOfAcknowledgements(t *testing.T) {
+	c := newRig(t, nil).Connect(frames.V5, "alice")
+	ours := frames.Properties(nil).AppendPair(frames.PropUserProperty, []byte("Topicgate-User"), []byte("alice"))
+	theirs := frames.Properties(nil).AppendPair(frames.PropUserProperty, []byte("k"), []byte("v"))
+	for _, answer := range []frames.Type{frames.TypePuback, frames.TypePubrec, frames.TypePubcomp} {
+		both := frames.Ack{Type: answer, PacketID: 5, Properties: append(append(frames.Properties{}, ours...), theirs...)}
+		c.Reply(hex.EncodeToString(both.Append(nil, frames.V5)))
+		c.Hears(hex.EncodeToString(frames.Ack{Type: answer, PacketID: 5, Properties: theirs}.Append(nil, frames.V5)))
+	}
 }
 
 func TestTheBrokersFarewellIsPassedOn(t *testing.T) {

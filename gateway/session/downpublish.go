@@ -1,15 +1,20 @@
 package session
 
 import (
+	"errors"
+	"log/slog"
+
 	"topicgate/frames"
 	"topicgate/gateway/subs"
+	"topicgate/gateway/wire"
 	"topicgate/policy"
 )
 
 // publish delivers a PUBLISH if it may be read now.
 func (dn *down) publish(p frames.Packet) error {
 	publish, err := frames.ParsePublish(p, dn.version)
-	if err != nil {
+	fault := err
+	if err != nil && !errors.Is(err, frames.ErrFaultyMessage) {
 		return dn.malformed(err)
 	}
 	topicName := publish.TopicName
@@ -20,7 +25,11 @@ func (dn *down) publish(p frames.Packet) error {
 		}
 		if alias != nil {
 			topicName = alias.topicName
+			fault = alias.judge(&publish, fault)
 		}
+	}
+	if fault != nil {
+		return dn.dropFaulty(&publish, topicName, fault)
 	}
 	if subs.Reserved(topicName) {
 		return dn.drop(&publish, topicName, policy.Decision{Reason: "reserved_topic"})
@@ -52,6 +61,14 @@ func (dn *down) publish(p frames.Packet) error {
 		return dn.clientWriteError(err)
 	}
 	return nil
+}
+
+// dropFaulty keeps a PUBLISH from the client that is none that it could understand, such as one whose Topic Name holds a
+// wildcard: brokers that translate other protocols send such. The stream stays readable, so nobody's session ends.
+func (dn *down) dropFaulty(publish *frames.Publish, topicName []byte, fault error) error {
+	dn.host.Metrics.MalformedPacket(wire.Down)
+	dn.log(slog.LevelDebug, "faulty message dropped", "err", fault.Error())
+	return dn.drop(publish, topicName, policy.Decision{Reason: "faulty_message"})
 }
 
 // adaptAlias makes the packet say what the client can understand: an alias that it allowed and knows.
