@@ -14,7 +14,7 @@ import (
 
 	"topicgate/auth"
 	"topicgate/frames"
-	"topicgate/policy"
+	"topicgate/policy/store"
 )
 
 // BenchmarkConnect is a whole connection over the loopback, from its first byte to its last: upgrade, CONNECT, policy
@@ -42,13 +42,13 @@ func newConnectBed(b testing.TB) (address string) {
 	if err := os.WriteFile(rules, []byte(chatRules+"pattern readwrite chat/room/{rooms}/#\n"), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	store, err := policy.NewStore(policy.StoreOptions{PolicyFile: rules, RedisURL: "redis://" + redis.addr, Prefix: "topicgate:"})
+	policies, err := store.New(store.Options{PolicyFile: rules, RedisURL: "redis://" + redis.addr, Prefix: "topicgate:"})
 	if err != nil {
 		b.Fatal(err)
 	}
 	server, err := New(Options{
 		Paths: []string{"/mqtt"}, TokenSources: []TokenSource{{Kind: TokenPassword}}, RedisPrefix: "topicgate:",
-		Upstreams: []*url.URL{{Scheme: "tcp", Host: broker.Addr().String()}}, Verifier: names{}, Policy: store,
+		Upstreams: []*url.URL{{Scheme: "tcp", Host: broker.Addr().String()}}, Verifier: names{}, Policy: policies,
 		Metrics: NewMetrics(EndReasons(), RejectReasons(), auth.Results()),
 	})
 	if err != nil {
@@ -60,7 +60,7 @@ func newConnectBed(b testing.TB) (address string) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { _ = store.Run(ctx) })
+	running.Go(func() { _ = policies.Run(ctx) })
 	running.Go(func() { _ = server.Serve(ctx, listener) })
 	running.Go(func() { acceptAll(broker) })
 	b.Cleanup(func() {
@@ -68,9 +68,9 @@ func newConnectBed(b testing.TB) (address string) {
 		stop()
 		broker.Close()
 		running.Wait()
-		store.Close()
+		policies.Close()
 	})
-	eventually(b, "the policy store is ready", func() bool { return store.Status().Ready })
+	eventually(b, "the policy store is ready", func() bool { return policies.Status().Ready })
 	return listener.Addr().String()
 }
 

@@ -16,7 +16,7 @@ import (
 	"topicgate/auth"
 	"topicgate/frames"
 	"topicgate/gateway/audit"
-	"topicgate/policy"
+	"topicgate/policy/store"
 )
 
 // connectAs opens a session of user with a Client Identifier.
@@ -330,7 +330,7 @@ func TestABlockDuringConnectHolds(t *testing.T) {
 	c.fromGateway(frames.TypeConnect)
 	s := r.onlySession()
 	server.do("SADD", "tg:blocked", "alice")
-	r.until("the block is seen", func() bool { return s.grant.Standing() == policy.Blocked })
+	r.until("the block is seen", func() bool { return s.grant.Standing() == store.Blocked })
 	c.reply(acceptedBy(c.v))
 	c.expect(frames.TypeConnack)
 	c.hears("e0 01 98")

@@ -13,7 +13,7 @@ import (
 
 	"topicgate/auth"
 	"topicgate/gateway/audit"
-	"topicgate/policy"
+	"topicgate/policy/store"
 )
 
 // SubscribeMode says what becomes of a SUBSCRIBE whose Topic Filter is wider than what may be read.
@@ -119,7 +119,7 @@ type Options struct {
 
 	Instance string // names this process in audit records
 	Verifier Verifier
-	Policy   *policy.Store
+	Policy   *store.Store
 	// RedisPrefix begins the keys under which the gateway keeps sessions, in the Redis of Policy.
 	RedisPrefix string
 	Audit       *audit.Log // nil: none

@@ -15,7 +15,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"topicgate/policy"
+	"topicgate/policy/store"
 )
 
 // eventually waits for condition, and fails with what it was.
@@ -143,17 +143,17 @@ func (r *redisServer) awaitSessions(n int) []LiveSession {
 func newRedisRig(t *testing.T, r *redisServer, instance string) *rig {
 	t.Helper()
 	r.do("SET", "tg:acl", chatRules)
-	store, err := policy.NewStore(policy.StoreOptions{RedisURL: "redis://" + r.addr, Prefix: "tg:", StaleMax: time.Minute})
+	policies, err := store.New(store.Options{RedisURL: "redis://" + r.addr, Prefix: "tg:", StaleMax: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { _ = store.Run(ctx) })
+	running.Go(func() { _ = policies.Run(ctx) })
 	t.Cleanup(func() { // after newRig's
 		stop()
 		running.Wait()
-		_ = store.Close()
+		_ = policies.Close()
 	})
-	return newRig(t, func(o *Options) { o.Policy, o.RedisPrefix, o.Instance = store, "tg:", instance })
+	return newRig(t, func(o *Options) { o.Policy, o.RedisPrefix, o.Instance = policies, "tg:", instance })
 }

@@ -21,7 +21,7 @@ import (
 	"topicgate/auth"
 	"topicgate/frames"
 	"topicgate/gateway/audit"
-	"topicgate/policy"
+	"topicgate/policy/store"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -67,7 +67,7 @@ type rig struct {
 	listen  *pipeListener
 	brokers chan net.Conn // as the gateway dials them
 	audited *syncBuffer
-	policy  *policy.Store
+	policy  *store.Store
 	rules   string // path of the policy file
 }
 
@@ -77,18 +77,18 @@ func newRig(t testing.TB, change func(*Options)) *rig {
 	r := &rig{t: t, listen: newPipeListener(), brokers: make(chan net.Conn, 16), audited: &syncBuffer{}}
 	r.rules = filepath.Join(t.TempDir(), "rules.acl")
 	r.writeRules(chatRules)
-	store, err := policy.NewStore(policy.StoreOptions{PolicyFile: r.rules})
+	policies, err := store.New(store.Options{PolicyFile: r.rules})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.policy = store
+	r.policy = policies
 	ctx, stop := context.WithCancel(context.Background())
 	log := audit.New(audit.Options{Instance: "test", Sinks: map[string]audit.Sink{"test": audit.NewWriterSink(r.audited)}})
 	upstream, _ := url.Parse("tcp://broker.test:1883")
 	options := Options{
 		Paths: []string{"/mqtt"}, TokenSources: []TokenSource{{Kind: TokenPassword}}, UserProperty: "topicgate-user",
 		Upstreams: []*url.URL{upstream}, UpstreamUsername: "{username}", SubscribeMode: SubscribeStrict,
-		Verifier: names{time.Now()}, Policy: store, Audit: log, Metrics: NewMetrics(EndReasons(), RejectReasons(), auth.Results()),
+		Verifier: names{time.Now()}, Policy: policies, Audit: log, Metrics: NewMetrics(EndReasons(), RejectReasons(), auth.Results()),
 		Dial: func(context.Context, string, string) (net.Conn, error) {
 			ours, theirs := net.Pipe()
 			r.brokers <- theirs
@@ -103,7 +103,7 @@ func newRig(t testing.TB, change func(*Options)) *rig {
 		t.Fatal(err)
 	}
 	var running sync.WaitGroup
-	running.Go(func() { _ = store.Run(ctx) })
+	running.Go(func() { _ = policies.Run(ctx) })
 	running.Go(func() { _ = log.Run(ctx) })
 	running.Go(func() { _ = r.server.Serve(ctx, r.listen) })
 	t.Cleanup(func() {

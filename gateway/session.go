@@ -21,6 +21,7 @@ import (
 	"topicgate/auth"
 	"topicgate/frames"
 	"topicgate/policy"
+	"topicgate/policy/store"
 )
 
 // lingerTimeout is how long an ended session waits for its peers to read the last words and close.
@@ -48,7 +49,7 @@ type session struct {
 	clientID       string // as the client knows it
 	upstreamID     string
 	counted        bool // guarded by server.mu
-	grant          *policy.Grant
+	grant          *store.Grant
 	broker         brokerConn
 	keepAlive      time.Duration
 	will           *will  // nil: none
@@ -362,9 +363,9 @@ func (s *session) policyChanged() {
 		return
 	}
 	switch s.grant.Standing() {
-	case policy.Blocked:
+	case store.Blocked:
 		s.finish(ended(EndBlocked, nil))
-	case policy.Revoked:
+	case store.Revoked:
 		s.finish(ended(EndTokenRevoked, nil))
 	default:
 		s.requestReview()

@@ -17,6 +17,7 @@ const ReasonAmbiguous = "policy_ambiguous"
 // number of goroutines. A nil Access allows nothing.
 type Access struct {
 	principal Principal
+	decoded   *decoded // of the principal's claims, what rules asked for so far
 	sets      map[string]Set
 	views     []view
 	depth     int    // of the deepest trie

@@ -37,5 +37,6 @@
 // enumeration, and no decision allocates.
 //
 // An [Access] is immutable; a change of rules or sets makes a new one, which the
-// caller swaps in atomically.
+// caller swaps in atomically. Package store does, for what is kept in a file and
+// in Redis; this package knows neither.
 package policy

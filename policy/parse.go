@@ -188,7 +188,7 @@ func (p *parser) parseRule(pattern bool, args string, at int) {
 	p.add(target, access, levels, fmt.Sprintf("%s:%d", p.source, p.line))
 }
 
-var accessWords = map[string]access{"read": read, "write": write, "readwrite": read | write, "deny": deny}
+var accessWords = map[string]rights{"read": read, "write": write, "readwrite": read | write, "deny": deny}
 
 func accessHint(keyword, word, args string) string {
 	switch strings.ToLower(word) {
@@ -205,9 +205,9 @@ func accessHint(keyword, word, args string) string {
 }
 
 // add gives a scope the rule that the current line is.
-func (p *parser) add(s *scope, access access, levels []level, source string) {
+func (p *parser) add(s *scope, access rights, levels []level, source string) {
 	p.order++
-	r := &Rule{Source: source, Text: p.text, name: source + ": " + p.text, access: access, levels: levels, line: p.line, order: p.order}
+	r := &Rule{Source: source, Text: p.text, name: source + ": " + p.text, rights: access, levels: levels, line: p.line, order: p.order}
 	if same := s.add(r); same != nil {
 		p.warn(0, "says nothing new: "+same.String(), "")
 	}
@@ -241,7 +241,7 @@ func (p *parser) finishScope(s *scope) {
 		return
 	}
 	for _, r := range s.rules {
-		if r.access == deny {
+		if r.rights == deny {
 			continue
 		}
 		by := s.root.deniedBy(r.levels, true)

@@ -12,7 +12,7 @@ func rulesOfText(rs *Ruleset) []string {
 	var list []string
 	add := func(s *scope) {
 		for _, r := range s.rules {
-			word := map[access]string{read: "read", write: "write", read | write: "readwrite", deny: "deny"}[r.access]
+			word := map[rights]string{read: "read", write: "write", read | write: "readwrite", deny: "deny"}[r.rights]
 			list = append(list, s.title+": "+word+" "+r.filter())
 		}
 	}

@@ -19,7 +19,7 @@ import (
 	"topicgate/config"
 	"topicgate/gateway"
 	"topicgate/gateway/audit"
-	"topicgate/policy"
+	"topicgate/policy/store"
 )
 
 const (
@@ -36,7 +36,7 @@ type process struct {
 	instance string
 	log      *slog.Logger
 	verifier *auth.Verifier
-	store    *policy.Store
+	store    *store.Store
 	audit    *audit.Log
 	metrics  *gateway.Metrics
 	server   *gateway.Server
@@ -65,7 +65,7 @@ func newProcess(c config.Config, log *slog.Logger, stdout io.Writer) (*process, 
 	if err != nil {
 		return nil, err
 	}
-	p.store, err = policy.NewStore(storeOptions(c, p.instance, log, p.metrics.PolicyEvent))
+	p.store, err = store.New(storeOptions(c, p.instance, log, p.metrics.PolicyEvent))
 	if err != nil {
 		return nil, err
 	}

@@ -1,15 +1,17 @@
-package policy
+package store
 
 import (
 	"fmt"
 	"testing"
+
+	"topicgate/policy"
 )
 
 func TestEveryKindOfChangeArrives(t *testing.T) {
 	r := startRedis(t)
 	r.do("SET", "topicgate:acl", roomRules)
 	s := startStore(t, "redis://"+r.addr)
-	g := s.open(t, Principal{Username: "alice"})
+	g := s.open(t, policy.Principal{Username: "alice"})
 	const rooms = "topicgate:user:alice:rooms"
 	steps := []struct {
 		words []any

@@ -1,4 +1,4 @@
-package policy
+package store
 
 import (
 	"context"
@@ -7,13 +7,15 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"topicgate/policy"
 )
 
 // testStore is a running Store with what it told.
 type testStore struct {
 	*Store
 	mu     sync.Mutex
-	events []StoreEvent
+	events []Event
 	log    strings.Builder
 }
 
@@ -24,7 +26,7 @@ func (s *testStore) Write(p []byte) (int, error) {
 }
 
 // count is how many events f is true for.
-func (s *testStore) count(f func(StoreEvent) bool) (n int) {
+func (s *testStore) count(f func(Event) bool) (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, e := range s.events {
@@ -35,21 +37,21 @@ func (s *testStore) count(f func(StoreEvent) bool) (n int) {
 	return n
 }
 
-func resetFor(reason string) func(StoreEvent) bool {
-	return func(e StoreEvent) bool { return e.Kind == EventReset && e.Reason == reason }
+func resetFor(reason string) func(Event) bool {
+	return func(e Event) bool { return e.Kind == EventReset && e.Reason == reason }
 }
 
 // startStore runs a Store until the test ends; with changes what is not the usual.
-func startStore(t testing.TB, url string, with ...func(*Store, *StoreOptions)) *testStore {
+func startStore(t testing.TB, url string, with ...func(*Store, *Options)) *testStore {
 	t.Helper()
 	ts := &testStore{}
-	o := StoreOptions{
+	o := Options{
 		RedisURL: url,
 		Prefix:   "topicgate:",
 		StaleMax: 30 * time.Second,
 		Instance: "test",
 		Logger:   slog.New(slog.NewTextHandler(ts, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Observe: func(e StoreEvent) {
+		Observe: func(e Event) {
 			ts.mu.Lock()
 			defer ts.mu.Unlock()
 			ts.events = append(ts.events, e)
@@ -58,9 +60,9 @@ func startStore(t testing.TB, url string, with ...func(*Store, *StoreOptions)) *
 	for _, f := range with {
 		f(nil, &o)
 	}
-	s, err := NewStore(o)
+	s, err := New(o)
 	if err != nil {
-		t.Fatalf("NewStore() = %v", err)
+		t.Fatalf("New() = %v", err)
 	}
 	for _, f := range with {
 		f(s, &o)
@@ -85,29 +87,29 @@ func startStore(t testing.TB, url string, with ...func(*Store, *StoreOptions)) *
 }
 
 // file has the store read rules from a file.
-func file(path string) func(*Store, *StoreOptions) {
-	return func(_ *Store, o *StoreOptions) { o.PolicyFile = path }
+func file(path string) func(*Store, *Options) {
+	return func(_ *Store, o *Options) { o.PolicyFile = path }
 }
 
-func staleMax(d time.Duration) func(*Store, *StoreOptions) {
-	return func(_ *Store, o *StoreOptions) { o.StaleMax = d }
+func staleMax(d time.Duration) func(*Store, *Options) {
+	return func(_ *Store, o *Options) { o.StaleMax = d }
 }
 
 // timed changes the timing.
-func timed(f func(*timing)) func(*Store, *StoreOptions) {
-	return func(s *Store, _ *StoreOptions) {
+func timed(f func(*timing)) func(*Store, *Options) {
+	return func(s *Store, _ *Options) {
 		if s != nil {
 			f(&s.timing)
 		}
 	}
 }
 
-func (s *testStore) open(t testing.TB, p Principal) *Grant {
+func (s *testStore) open(t testing.TB, p policy.Principal) *Grant {
 	t.Helper()
 	return s.openWith(t, p, nil)
 }
 
-func (s *testStore) openWith(t testing.TB, p Principal, changed func()) *Grant {
+func (s *testStore) openWith(t testing.TB, p policy.Principal, changed func()) *Grant {
 	t.Helper()
 	g, err := s.Open(context.Background(), p, changed)
 	if err != nil {
@@ -124,8 +126,8 @@ const roomRules = "pattern readwrite chat/room/{rooms}/#\npattern deny chat/room
 func TestRulesOfTheFileAloneNeedNoRedis(t *testing.T) {
 	path := writeFile(t, "rules.acl", roomRules)
 	s := startStore(t, "none", file(path))
-	alice := s.open(t, Principal{Username: "alice"})
-	mod := s.open(t, Principal{Username: "mod", Roles: []string{"moderator"}})
+	alice := s.open(t, policy.Principal{Username: "alice"})
+	mod := s.open(t, policy.Principal{Username: "mod", Roles: []string{"moderator"}})
 	for _, c := range []struct {
 		g     *Grant
 		topic string

@@ -1,4 +1,4 @@
-package policy
+package store
 
 import (
 	"context"
@@ -13,10 +13,12 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/time/rate"
+
+	"topicgate/policy"
 )
 
-// StoreOptions say where the rules come from.
-type StoreOptions struct {
+// Options say where the rules come from.
+type Options struct {
 	RedisURL   string        // see ParseRedisURL; "" or "none": rules from the file alone, roles from the token
 	Prefix     string        // of all keys, e.g. "topicgate:"
 	PolicyFile string        // rules before those in Redis; "": none
@@ -24,27 +26,27 @@ type StoreOptions struct {
 	Instance   string        // name of this gateway; the value of its canary key
 	TLS        *tls.Config   // towards Redis, for rediss://; nil: the system's roots
 	Logger     *slog.Logger  // nil: none
-	Observe    func(StoreEvent)
+	Observe    func(Event)
 }
 
 // Store gives each session its Access and keeps it current.
 //
 // A key that a session needs is an entry of the cache, shared by all sessions
 // that need it and forgotten with the last of them. The watcher marks entries
-// that changed; a few reviewers read what is marked, many keys in one round
+// that changed; a few builders read what is marked, many keys in one round
 // trip, and build anew the Access of those grants for which something is
 // different. The last rule text that parsed stays in force, whatever follows it.
 type Store struct {
-	// Immutable after NewStore.
-	options StoreOptions
+	// Immutable after New.
+	options Options
 	log     *slog.Logger
-	keys    keys
+	keys    keyNames
 	client  redis.UniversalClient // nil: rules from the file alone
-	nothing *Access
+	nothing *policy.Access
 	timing  timing
 
-	file  atomic.Pointer[Ruleset] // nil without a policy file
-	away  atomic.Bool             // fail closed; see watcher.judge
+	file  atomic.Pointer[policy.Ruleset] // nil without a policy file
+	away  atomic.Bool                    // fail closed; see watcher.judge
 	cache cache
 	watch *watcher // nil without Redis
 
@@ -78,14 +80,14 @@ var usualTiming = timing{
 	reread:   5 * time.Minute,
 }
 
-// NewStore reads the policy file, whose mistakes are returned as Problems, and
+// New reads the policy file, whose mistakes are returned as Problems, and
 // does not wait for Redis: Open does.
-func NewStore(o StoreOptions) (*Store, error) {
+func New(o Options) (*Store, error) {
 	s := &Store{
 		options: o,
 		log:     o.Logger,
-		keys:    keys{o.Prefix},
-		nothing: NothingAllowed(),
+		keys:    keyNames{o.Prefix},
+		nothing: policy.NothingAllowed(),
 		timing:  usualTiming,
 		odd:     rate.NewLimiter(1, 10),
 	}
@@ -104,7 +106,7 @@ func NewStore(o StoreOptions) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	bound(options)
+	limitClient(options)
 	if options.TLSConfig != nil && o.TLS != nil {
 		options.TLSConfig = o.TLS.Clone()
 	}
@@ -123,8 +125,8 @@ func (s *Store) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer s.cache.stop()
-	for range reviewers {
-		wg.Go(func() { s.review(ctx) })
+	for range builders {
+		wg.Go(func() { s.work(ctx) })
 	}
 	if s.watch != nil {
 		wg.Go(func() { s.watch.run(ctx) })
@@ -162,7 +164,7 @@ func (s *Store) Reload() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for g := range c.grants {
-		c.review(g, time.Now())
+		c.wantBuild(g, time.Now())
 	}
 	return nil
 }
@@ -173,20 +175,23 @@ func (s *Store) loadFile() error {
 		return nil
 	}
 	text, err := os.ReadFile(path)
-	var rules *Ruleset
+	var rules *policy.Ruleset
 	if err == nil {
-		rules, err = Parse(path, string(text))
+		rules, err = policy.Parse(path, string(text))
 	} else {
 		err = fmt.Errorf("policy file: %w", err)
 	}
-	s.observe(StoreEvent{Kind: EventPolicy, OK: err == nil})
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.observe(Event{Kind: EventPolicy, OK: err == nil})
+	detail := ""
 	if err != nil {
-		s.fileError = err.Error()
+		detail = err.Error()
+	}
+	s.mu.Lock()
+	s.fileError = detail
+	s.mu.Unlock()
+	if err != nil {
 		return err
 	}
-	s.fileError = ""
 	s.file.Store(rules)
 	s.log.Info("policy loaded", "source", path, "rules", rules.Len())
 	for _, note := range problemTexts(rules.Warnings()) {
@@ -199,7 +204,7 @@ func (s *Store) loadFile() error {
 // the usernames asked about.
 func (s *Store) CachedKeys() int { return s.cache.size() }
 
-func (s *Store) observe(e StoreEvent) {
+func (s *Store) observe(e Event) {
 	if s.options.Observe != nil {
 		e.Time = time.Now()
 		s.options.Observe(e)

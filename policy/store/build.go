@@ -1,20 +1,20 @@
-package policy
+package store
 
 import (
 	"context"
 	"time"
 )
 
-// reviewers share all work that changes make. Each does a batch at a time: a
+// builders share all work that changes make. Each does a batch at a time: a
 // storm of changes costs them more rounds, but holds up nobody else.
 const (
-	reviewers  = 4
-	maxReviews = 64 // grants built anew in one go
+	builders  = 4
+	maxBuilds = 64 // grants built anew in one go
 )
 
-// review works off marks until the cache is stopped: first grants, which costs
+// work works off marks until the cache is stopped: first grants, which costs
 // no round trip and puts in force what was read, then reads.
-func (s *Store) review(ctx context.Context) {
+func (s *Store) work(ctx context.Context) {
 	c := &s.cache
 	pause := minPause
 	for {
@@ -28,7 +28,7 @@ func (s *Store) review(ctx context.Context) {
 					g.tell()
 				}
 			}
-			c.reviewed(grants)
+			c.built(grants)
 			continue
 		}
 		if err := s.read(ctx, l); err == nil {
@@ -43,7 +43,7 @@ func (s *Store) review(ctx context.Context) {
 	}
 }
 
-// How long a reviewer waits after a failed read, doubled each time.
+// How long a builder waits after a failed read, doubled each time.
 const (
 	minPause = 20 * time.Millisecond
 	maxPause = 500 * time.Millisecond
@@ -58,8 +58,8 @@ func (c *cache) next() (grants *[]*Grant, l *load, ok bool) {
 		switch {
 		case c.stopped:
 			return nil, nil, false
-		case len(c.reviews) > 0:
-			return c.takeReviews(), nil, true
+		case len(c.builds) > 0:
+			return c.takeBuilds(), nil, true
 		case c.reading && len(c.dirty) > 0:
 			if l := c.takeDirty(); l != nil {
 				return nil, l, true
@@ -70,12 +70,12 @@ func (c *cache) next() (grants *[]*Grant, l *load, ok bool) {
 	}
 }
 
-// takeReviews returns a pointer, which is the key in c.active. c.mu is held.
-func (c *cache) takeReviews() *[]*Grant {
-	n := min(len(c.reviews), maxReviews)
+// takeBuilds returns a pointer, which is the key in c.active. c.mu is held.
+func (c *cache) takeBuilds() *[]*Grant {
+	n := min(len(c.builds), maxBuilds)
 	grants := make([]*Grant, n)
-	copy(grants, c.reviews)
-	c.reviews = cut(c.reviews, n)
+	copy(grants, c.builds)
+	c.builds = dropFirst(c.builds, n)
 	oldest := time.Now()
 	for _, g := range grants {
 		if g.since.Before(oldest) {
@@ -87,7 +87,7 @@ func (c *cache) takeReviews() *[]*Grant {
 	return &grants
 }
 
-func (c *cache) reviewed(grants *[]*Grant) {
+func (c *cache) built(grants *[]*Grant) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.active, grants)
@@ -103,15 +103,15 @@ func (c *cache) takeDirty() *load {
 			entries = append(entries, e)
 		}
 	}
-	c.dirty = cut(c.dirty, n)
+	c.dirty = dropFirst(c.dirty, n)
 	if len(entries) == 0 {
 		return nil
 	}
 	return c.begin(entries)
 }
 
-// cut drops the first n of queue, and its storage with the last.
-func cut[T any](queue []T, n int) []T {
+// dropFirst drops the first n of queue, and its storage with the last.
+func dropFirst[T any](queue []T, n int) []T {
 	clear(queue[:n])
 	if len(queue) == n {
 		return nil
@@ -119,7 +119,7 @@ func cut[T any](queue []T, n int) []T {
 	return queue[n:]
 }
 
-// stop ends the reviewers.
+// stop ends the builders.
 func (c *cache) stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,4 +1,4 @@
-package policy
+package store
 
 import (
 	"context"
@@ -147,8 +147,8 @@ func redisTail(o *redis.UniversalOptions, tail string, sentinel bool) error {
 	return nil
 }
 
-// bound gives o the limits that all our connections have.
-func bound(o *redis.UniversalOptions) {
+// limitClient gives o the limits that all our connections have.
+func limitClient(o *redis.UniversalOptions) {
 	o.Protocol = 3 // invalidations are RESP3 push messages
 	o.DialTimeout = redisDialTimeout
 	o.DialerRetries = 1

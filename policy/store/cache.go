@@ -1,4 +1,4 @@
-package policy
+package store
 
 import (
 	"sync"
@@ -11,11 +11,11 @@ type entry struct {
 	key      string // Redis key, by keys.of
 	username string // whose it is; empty: nobody's
 	name     string // of a set, a role or a token
-	kind     kind
+	kind     keyKind
 
 	// Guarded by cache.mu.
-	users  []user      // grants that it concerns; none and no pins: evicted
-	value  *value      // nil before the first load
+	users  []keyUser   // grants that it concerns; none and no pins: evicted
+	value  *keyValue   // nil before the first load
 	asOf   time.Time   // when the load of value began
 	dirty  time.Time   // when the first change that value lacks was seen; zero: none
 	load   *load       // under way
@@ -28,14 +28,14 @@ type entry struct {
 // current tells whether e holds what Redis holds, as far as anybody knows.
 func (e *entry) current() bool { return e.value != nil && e.dirty.IsZero() && e.load == nil }
 
-// user and use are the two ends of "this grant needs this key"; each knows the
+// keyUser and use are the two ends of "this grant needs this key"; each knows the
 // other's place, so that closing one of 100,000 sessions is no search.
-type user struct {
+type keyUser struct {
 	g  *Grant
 	at int // in g.uses
 }
 
-type use struct {
+type keyUse struct {
 	e  *entry
 	at int // in e.users
 }
@@ -47,7 +47,7 @@ type load struct {
 	began   time.Time
 	entries []*entry
 	since   []time.Time
-	old     []*value      // what each held before
+	old     []*keyValue   // what each held before
 	alone   bool          // it is to share no round trip
 	done    chan struct{} // closed at the end
 
@@ -60,15 +60,15 @@ type load struct {
 // mu is never held across a network call.
 type cache struct {
 	mu      sync.Mutex
-	work    sync.Cond // on mu: something for a reviewer, or stopped
+	work    sync.Cond // on mu: something for a builder, or stopped
 	entries map[string]*entry
 	blocked map[string]*entry // by username
 	grants  map[*Grant]struct{}
 
 	dirty    []*entry            // to be read, each once
 	resting  map[*entry]struct{} // likewise, a little later; see finish
-	reviews  []*Grant            // to be built anew, each once
-	active   map[any]time.Time   // loads and reviews under way, with the oldest mark in each
+	builds   []*Grant            // to be built anew, each once
+	active   map[any]time.Time   // loads and builds under way, with the oldest mark in each
 	batch    int                 // entries read at once: fewer after a failure
 	reading  bool                // the watcher is live: what is read now is kept current
 	stopped  bool                // Run has ended
@@ -91,12 +91,12 @@ func (c *cache) init() {
 }
 
 // is tells whether e is what [keys.of] makes a key of.
-func (e *entry) is(kind kind, username, name string) bool {
+func (e *entry) is(kind keyKind, username, name string) bool {
 	return e.kind == kind && e.username == username && e.name == name
 }
 
 // get returns the entry of what [keys.of] makes a key of, a new one if need be. c.mu is held.
-func (c *cache) get(keys keys, kind kind, username, name string) *entry {
+func (c *cache) get(keys keyNames, kind keyKind, username, name string) *entry {
 	key := keys.of(kind, username, name)
 	in, at := c.entries, key
 	if kind == blockedKind {
@@ -126,23 +126,23 @@ func (c *cache) attach(g *Grant, needed []*entry) {
 	for _, u := range g.uses {
 		c.release(u)
 	}
-	g.uses = make([]use, len(needed))
+	g.uses = make([]keyUse, len(needed))
 	for i, e := range needed {
-		g.uses[i] = use{e, len(e.users)}
-		e.users = append(e.users, user{g, i})
+		g.uses[i] = keyUse{e, len(e.users)}
+		e.users = append(e.users, keyUser{g, i})
 		e.pins--
 	}
 }
 
 // release ends one use; the last one evicts the entry. c.mu is held.
-func (c *cache) release(u use) {
+func (c *cache) release(u keyUse) {
 	e, last := u.e, len(u.e.users)-1
 	if u.at != last {
 		moved := e.users[last]
 		e.users[u.at] = moved
 		moved.g.uses[moved.at].at = u.at
 	}
-	e.users[last] = user{}
+	e.users[last] = keyUser{}
 	e.users = e.users[:last]
 	c.evict(e)
 }
@@ -166,7 +166,7 @@ func (c *cache) evict(e *entry) {
 }
 
 // pin keeps the entry of the rule text whether or not a grant needs it.
-func (c *cache) pin(keys keys) {
+func (c *cache) pin(keys keyNames) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e := c.get(keys, textKind, "", "")
@@ -211,7 +211,7 @@ func (c *cache) markEntry(e *entry, since time.Time) {
 	}
 }
 
-// enqueue lets a reviewer read e. c.mu is held.
+// enqueue lets a builder read e. c.mu is held.
 func (c *cache) enqueue(e *entry) {
 	if !e.queued && !e.gone {
 		e.queued = true
@@ -220,8 +220,8 @@ func (c *cache) enqueue(e *entry) {
 	}
 }
 
-// review lets a reviewer build g anew, for a change first seen at since. c.mu is held.
-func (c *cache) review(g *Grant, since time.Time) {
+// wantBuild lets a builder make g anew, for a change first seen at since. c.mu is held.
+func (c *cache) wantBuild(g *Grant, since time.Time) {
 	if !g.open {
 		return // Open or Close sees to it
 	}
@@ -230,7 +230,7 @@ func (c *cache) review(g *Grant, since time.Time) {
 	}
 	if !g.queued {
 		g.queued = true
-		c.reviews = append(c.reviews, g)
+		c.builds = append(c.builds, g)
 		c.work.Signal()
 	}
 }
@@ -260,7 +260,7 @@ func (c *cache) oldest() (oldest time.Time) {
 	for e := range c.resting {
 		earlier(e.dirty)
 	}
-	for _, g := range c.reviews {
+	for _, g := range c.builds {
 		earlier(g.since)
 	}
 	for _, t := range c.active {

@@ -1,4 +1,4 @@
-package policy
+package store
 
 import (
 	"crypto/ecdsa"
@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"topicgate/policy"
 )
 
 // The rights that README.md names for the gateway's own Redis user are enough
@@ -24,7 +26,7 @@ func TestLeastRightsSuffice(t *testing.T) {
 		"+get", "+smembers", "+smismember", "+exists", "+pttl", "+set", "+subscribe", "+ping", "+hello", "+client|tracking")
 	r.do("SET", "topicgate:acl", roomRules)
 	s := startStore(t, "redis://gateway:se%3Acr%40t%2F@"+r.addr)
-	g := s.open(t, Principal{Username: "alice", TokenID: "1"})
+	g := s.open(t, policy.Principal{Username: "alice", TokenID: "1"})
 	r.do("SADD", "topicgate:user:alice:rooms", "7")
 	eventually(t, "alice joined", func() bool { return reads(g, "chat/room/7/x") })
 	r.do("SADD", "topicgate:blocked", "alice")
@@ -64,10 +66,10 @@ func TestRedisOverTLS(t *testing.T) {
 	r.do("SET", "topicgate:acl", "pattern read a")
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-	s := startStore(t, "rediss://127.0.0.1:"+port, func(_ *Store, o *StoreOptions) {
+	s := startStore(t, "rediss://127.0.0.1:"+port, func(_ *Store, o *Options) {
 		o.TLS = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 	})
-	g := s.open(t, Principal{Username: "alice"})
+	g := s.open(t, policy.Principal{Username: "alice"})
 	r.do("SET", "topicgate:acl", "pattern read b")
 	eventually(t, "changed text", func() bool { return reads(g, "b") && !reads(g, "a") })
 

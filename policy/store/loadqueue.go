@@ -1,4 +1,4 @@
-package policy
+package store
 
 import (
 	"context"
@@ -20,7 +20,7 @@ const (
 
 // loadQueue holds what Opens have to read until a reader takes it, everything that waits at once. So when
 // all clients come back together, their reads share round trips, and leave the pool's other connections
-// to the canary and the reviewers. Every Open that waits has one load in it at most.
+// to the canary and the builders. Every Open that waits has one load in it at most.
 type loadQueue struct {
 	mu      sync.Mutex
 	work    sync.Cond // on mu: a reader may have something to do
@@ -78,7 +78,7 @@ func (q *loadQueue) take() (loads []*load) {
 		}
 	}
 	loads = append(loads, q.waiting[:n]...)
-	q.waiting = cut(q.waiting, n)
+	q.waiting = dropFirst(q.waiting, n)
 	q.quick++
 	return loads
 }

@@ -1,4 +1,4 @@
-package policy
+package store
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"topicgate/policy"
 )
 
 // quick makes the watcher as impatient as a test.
@@ -18,13 +20,13 @@ var quick = timed(func(t *timing) {
 })
 
 // chatUser is a server with the rules of a chat, a store, and alice in room 7.
-func chatUser(t *testing.T, with ...func(*Store, *StoreOptions)) (*testRedis, *testStore, *Grant) {
+func chatUser(t *testing.T, with ...func(*Store, *Options)) (*testRedis, *testStore, *Grant) {
 	t.Helper()
 	r := startRedis(t)
 	r.do("SET", "topicgate:acl", roomRules)
 	r.do("SADD", "topicgate:user:alice:rooms", "7")
 	s := startStore(t, "redis://"+r.addr, with...)
-	g := s.open(t, Principal{Username: "alice"})
+	g := s.open(t, policy.Principal{Username: "alice"})
 	if !reads(g, "chat/room/7/x") {
 		t.Fatal("alice does not read her room")
 	}
@@ -62,7 +64,7 @@ func TestHungServerIsNoticedByTheCanary(t *testing.T) {
 	r, s, g := chatUser(t, quick)
 	r.hang()
 	eventually(t, "not ready", func() bool { return !s.Status().Ready })
-	if _, err := s.Open(t.Context(), Principal{Username: "bob"}, nil); !errors.Is(err, ErrUndecided) {
+	if _, err := s.Open(t.Context(), policy.Principal{Username: "bob"}, nil); !errors.Is(err, ErrUndecided) {
 		t.Errorf("Open() with a hung server = %v; want ErrUndecided", err)
 	}
 	r.wake()
@@ -72,7 +74,7 @@ func TestHungServerIsNoticedByTheCanary(t *testing.T) {
 	}
 	r.do("DEL", "topicgate:user:alice:rooms")
 	eventually(t, "alice left", func() bool { return !reads(g, "chat/room/7/x") })
-	s.open(t, Principal{Username: "bob"})
+	s.open(t, policy.Principal{Username: "bob"})
 }
 
 // Before the canary tells, a hung server is noticed by whoever asks it.
@@ -83,7 +85,7 @@ func TestOpenIsNotHeldUpByAHungServer(t *testing.T) {
 	defer r.wake()
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	if _, err := s.Open(ctx, Principal{Username: "bob"}, nil); !errors.Is(err, ErrUndecided) {
+	if _, err := s.Open(ctx, policy.Principal{Username: "bob"}, nil); !errors.Is(err, ErrUndecided) {
 		t.Errorf("Open() = %v; want ErrUndecided", err)
 	}
 	if got := s.CachedKeys(); got != size {
@@ -105,11 +107,11 @@ func TestServerAwayForTooLongFailsClosedAndHeals(t *testing.T) {
 			r.do("SADD", "topicgate:user:alice:rooms", "7")
 			s := startStore(t, "redis://"+r.addr, quick, staleMax(time.Second))
 			var told atomic.Int64
-			g := s.openWith(t, Principal{Username: "alice"}, func() { told.Add(1) })
+			g := s.openWith(t, policy.Principal{Username: "alice"}, func() { told.Add(1) })
 			c.away(r)
 			eventually(t, "denied", func() bool { return !reads(g, "chat/room/7/x") })
-			if got := g.Access().Receive([]byte("chat/room/7/x")).Reason; got != ReasonUnavailable {
-				t.Errorf("reason = %q; want %q", got, ReasonUnavailable)
+			if got := g.Access().Receive([]byte("chat/room/7/x")).Reason; got != policy.ReasonUnavailable {
+				t.Errorf("reason = %q; want %q", got, policy.ReasonUnavailable)
 			}
 			if got := g.Standing(); got != Unavailable {
 				t.Errorf("Standing() = %v; want %v", got, Unavailable)
@@ -163,7 +165,7 @@ func TestHealingBeginsWithWhatWasMissed(t *testing.T) {
 
 func TestNobodyIsLetInWithoutRedis(t *testing.T) {
 	s := startStore(t, "redis://127.0.0.1:1", quick)
-	if _, err := s.Open(t.Context(), Principal{Username: "alice"}, nil); !errors.Is(err, ErrUndecided) {
+	if _, err := s.Open(t.Context(), policy.Principal{Username: "alice"}, nil); !errors.Is(err, ErrUndecided) {
 		t.Errorf("Open() = %v; want ErrUndecided", err)
 	}
 	if st := s.Status(); st.Ready || st.Detail["redis"] == "" {
@@ -175,7 +177,7 @@ func TestOpenAtTheStartWaitsForTheWatcher(t *testing.T) {
 	r := startRedis(t)
 	r.do("SET", "topicgate:acl", "pattern read a")
 	s := startStore(t, "redis://"+r.addr)
-	if g := s.open(t, Principal{Username: "alice"}); !reads(g, "a") {
+	if g := s.open(t, policy.Principal{Username: "alice"}); !reads(g, "a") {
 		t.Error("alice may not read a")
 	}
 }

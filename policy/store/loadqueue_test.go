@@ -1,4 +1,4 @@
-package policy
+package store
 
 import (
 	"context"
@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/redis/go-redis/v9"
+
+	"topicgate/policy"
 )
 
 // gate is a hook that holds up, or fails, the round trips that read a user's keys.
@@ -59,7 +61,7 @@ func openAll(t *testing.T, s *testStore, users []string) {
 	grants, errs := make([]*Grant, len(users)), make([]error, len(users))
 	var opens sync.WaitGroup
 	for i, user := range users {
-		opens.Go(func() { grants[i], errs[i] = s.Open(t.Context(), Principal{Username: user}, nil) })
+		opens.Go(func() { grants[i], errs[i] = s.Open(t.Context(), policy.Principal{Username: user}, nil) })
 	}
 	opens.Wait()
 	for i, err := range errs {
@@ -119,10 +121,10 @@ func TestReadsThatWaitTogetherShareARoundTrip(t *testing.T) {
 	})
 	goOn()
 	<-done
-	shared := func(e StoreEvent) bool { return isRead(e) && e.Keys > keys }
+	shared := func(e Event) bool { return isRead(e) && e.Keys > keys }
 	eventually(t, "all are read with others", func() bool {
 		together := 0
-		s.count(func(e StoreEvent) bool {
+		s.count(func(e Event) bool {
 			if shared(e) {
 				together += e.Keys
 			}
@@ -179,7 +181,7 @@ func TestAnOpenGivenUpLeavesNothingToRead(t *testing.T) {
 	defer s.hold()()
 	size := s.CachedKeys()
 	ctx, cancel := context.WithCancel(t.Context())
-	o := s.Begin(Principal{Username: "bob"}, nil)
+	o := s.Begin(policy.Principal{Username: "bob"}, nil)
 	if loads, _ := s.waiting(); loads != 1 {
 		t.Errorf("%d loads wait after Begin(); want 1", loads)
 	}

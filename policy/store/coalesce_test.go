@@ -1,4 +1,4 @@
-package policy
+package store
 
 import (
 	"testing"
@@ -14,12 +14,12 @@ func TestAStormWaitsOnce(t *testing.T) {
 	for range 100 {
 		c.mark(s.keys.text(), false)
 		c.mu.Lock()
-		c.review(g, time.Now())
-		c.review(g, since)
+		c.wantBuild(g, time.Now())
+		c.wantBuild(g, since)
 		c.mu.Unlock()
 	}
-	if len(c.dirty) != 1 || len(c.reviews) != 1 || !g.since.Equal(since) {
-		t.Errorf("%d keys and %d sessions wait, the session since %v; want one of each, since %v", len(c.dirty), len(c.reviews), g.since, since)
+	if len(c.dirty) != 1 || len(c.builds) != 1 || !g.since.Equal(since) {
+		t.Errorf("%d keys and %d sessions wait, the session since %v; want one of each, since %v", len(c.dirty), len(c.builds), g.since, since)
 	}
 }
 
@@ -32,7 +32,7 @@ func TestAKeyThatIsSlowToReadRests(t *testing.T) {
 	_, l, _ := c.next()
 	l.began = l.began.Add(-time.Minute)
 	c.mark(s.keys.text(), false)
-	c.finish(l, []answer{{value: empty}})
+	c.finish(l, []answer{{value: emptyValue}})
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.dirty) != 0 || len(c.resting) != 1 {

@@ -1,4 +1,4 @@
-package policy
+package store
 
 import (
 	"context"
@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"topicgate/policy"
 )
 
 // Standing tells whether a principal may be connected at all.
@@ -32,21 +34,21 @@ type Grant struct {
 	changed func()
 
 	// Replaced by build, loaded for every packet.
-	access   atomic.Pointer[Access]
+	access   atomic.Pointer[policy.Access]
 	standing atomic.Uint32
 
 	building sync.Mutex // orders builds, so that the last one saw the newest values
 
 	// Guarded by cache.mu.
-	principal Principal
-	uses      []use
+	principal policy.Principal
+	uses      []keyUse
 	open      bool      // between Open and Close
-	queued    bool      // in cache.reviews
+	queued    bool      // in cache.builds
 	since     time.Time // the oldest mark that access lacks; zero: none
 }
 
 // Access returns what may be done now. It is replaced before changed is called.
-func (g *Grant) Access() *Access {
+func (g *Grant) Access() *policy.Access {
 	if g.store.away.Load() {
 		return g.store.nothing
 	}
@@ -66,16 +68,16 @@ func (g *Grant) Standing() Standing {
 // Renew takes the roles, claims and token of p, a fresh token of the same
 // subject; username and Client Identifier stay what they were. The new Access
 // follows, with a call of changed, once what p newly needs has been read.
-func (g *Grant) Renew(p Principal) {
+func (g *Grant) Renew(p policy.Principal) {
 	c := &g.store.cache
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p.Username, p.ClientID = g.principal.Username, g.principal.ClientID
 	g.principal = p
-	c.review(g, time.Now())
+	c.wantBuild(g, time.Now())
 }
 
-// Close ends the grant. A review that is under way may still call changed.
+// Close ends the grant. A build that is under way may still call changed.
 func (g *Grant) Close() {
 	c := &g.store.cache
 	c.mu.Lock()
@@ -99,7 +101,7 @@ var ErrUndecided = errors.New("policy: cannot decide")
 // changed is called from the store's goroutines, and must not block, after each
 // change of Access or Standing. An error, mostly an ErrUndecided, means that the
 // answer is no for now.
-func (s *Store) Open(ctx context.Context, p Principal, changed func()) (*Grant, error) {
+func (s *Store) Open(ctx context.Context, p policy.Principal, changed func()) (*Grant, error) {
 	return s.Begin(p, changed).Wait(ctx)
 }
 
@@ -115,7 +117,7 @@ type Opening struct {
 
 // Begin begins what Open does, without blocking: what the caller does until Wait
 // goes on at the same time. Wait must be called, once.
-func (s *Store) Begin(p Principal, changed func()) *Opening {
+func (s *Store) Begin(p policy.Principal, changed func()) *Opening {
 	o := &Opening{g: &Grant{store: s, changed: changed, principal: p}}
 	if o.err = checkPrincipal(p); o.err == nil && (s.client == nil || s.watch.isLive()) {
 		o.began = time.Now()
@@ -239,10 +241,7 @@ func (g *Grant) claim(began time.Time) (v basis, mine *load, others []*load, err
 
 // build puts v in force. g.building is held.
 func (g *Grant) build(v basis) {
-	if old := g.access.Load(); old != nil {
-		v.principal.decoded = old.principal.decoded
-	}
-	g.access.Store(NewAccess(v.principal, v.sets, v.rulesets...))
+	g.access.Store(g.access.Load().Next(v.principal, v.sets, v.rulesets...))
 	g.standing.Store(uint32(v.standing))
 }
 
@@ -284,9 +283,9 @@ func (g *Grant) tell() {
 
 // basis is all that an Access and a Standing are made of.
 type basis struct {
-	principal Principal
-	sets      map[string]Set
-	rulesets  []*Ruleset
+	principal policy.Principal
+	sets      map[string]policy.Set
+	rulesets  []*policy.Ruleset
 	standing  Standing
 	unknown   bool
 }
@@ -295,13 +294,13 @@ type basis struct {
 // tell, and their values. c.mu is held.
 func (s *Store) resolve(g *Grant) (needed []*entry, v basis) {
 	p := g.principal
-	v = basis{principal: p, sets: make(map[string]Set)}
+	v = basis{principal: p, sets: make(map[string]policy.Set)}
 	needed = make([]*entry, 0, 16)
 	var names []string
-	add := func(rules *Ruleset) {
+	add := func(rules *policy.Ruleset) {
 		if rules != nil {
 			v.rulesets = append(v.rulesets, rules)
-			names = append(names, rules.setNames...)
+			names = append(names, rules.SetNames()...)
 		}
 	}
 	add(s.file.Load())
@@ -309,7 +308,7 @@ func (s *Store) resolve(g *Grant) (needed []*entry, v basis) {
 		v.principal.Roles = distinct(p.Roles)
 		return nil, v
 	}
-	need := func(kind kind, username, name string) *value {
+	need := func(kind keyKind, username, name string) *keyValue {
 		var e *entry
 		if n := len(needed); n < len(g.uses) && g.uses[n].e.is(kind, username, name) {
 			e = g.uses[n].e // most need what they needed before: no key is put together and looked up for that
@@ -318,20 +317,20 @@ func (s *Store) resolve(g *Grant) (needed []*entry, v basis) {
 		}
 		needed = append(needed, e)
 		if e.value == nil {
-			return empty
+			return emptyValue
 		}
 		return e.value
 	}
 	add(need(textKind, "", "").rules)
 	add(need(linesKind, p.Username, "").rules)
-	inRedis := need(rolesKind, p.Username, rolesSet)
-	v.sets[rolesSet] = inRedis.set
+	inRedis := need(rolesKind, p.Username, policy.RolesSet)
+	v.sets[policy.RolesSet] = inRedis.set
 	v.principal.Roles = distinct(p.Roles, inRedis.members)
 	for _, role := range v.principal.Roles {
 		add(need(linesKind, "", role).rules)
 	}
 	for _, name := range distinct(names) {
-		if name != rolesSet && validSetName(name) {
+		if name != policy.RolesSet && validSetName(name) {
 			v.sets[name] = need(setKind, p.Username, name).set
 		}
 	}

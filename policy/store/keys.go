@@ -1,4 +1,4 @@
-package policy
+package store
 
 import (
 	"errors"
@@ -6,9 +6,11 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"topicgate/policy"
 )
 
-// keys names the Redis keys under one prefix. Each name is injective in its
+// keyNames names the Redis keyNames under one prefix. Each name is injective in its
 // arguments, whatever a username or a role holds:
 //
 //   - acl:user: and acl:role: are followed by the name alone, to the end of the key;
@@ -19,17 +21,19 @@ import (
 //     and no family's word begins another's with a ':' after it.
 //
 // "acl" alone is the text; it has no ':' behind it.
-type keys struct{ prefix string }
+type keyNames struct{ prefix string }
 
-func (k keys) text() string                     { return k.prefix + "acl" }
-func (k keys) userLines(username string) string { return k.prefix + "acl:user:" + username }
-func (k keys) roleLines(role string) string     { return k.prefix + "acl:role:" + role }
-func (k keys) set(username, name string) string { return k.prefix + "user:" + username + ":" + name }
-func (k keys) blocked() string                  { return k.prefix + "blocked" }
-func (k keys) revoked(tokenID string) string    { return k.prefix + "revoked:" + tokenID }
+func (k keyNames) text() string                     { return k.prefix + "acl" }
+func (k keyNames) userLines(username string) string { return k.prefix + "acl:user:" + username }
+func (k keyNames) roleLines(role string) string     { return k.prefix + "acl:role:" + role }
+func (k keyNames) set(username, name string) string {
+	return k.prefix + "user:" + username + ":" + name
+}
+func (k keyNames) blocked() string               { return k.prefix + "blocked" }
+func (k keyNames) revoked(tokenID string) string { return k.prefix + "revoked:" + tokenID }
 
 // of is the key of a kind: of a user, and of a set, a role or a token by its name, where the kind has them.
-func (k keys) of(kind kind, username, name string) string {
+func (k keyNames) of(kind keyKind, username, name string) string {
 	switch {
 	case kind == textKind:
 		return k.text()
@@ -47,18 +51,15 @@ func (k keys) of(kind kind, username, name string) string {
 
 // canary is a key of one gateway process, rewritten each second; tag chooses the
 // Cluster slot.
-func (k keys) canary(process, tag string) string { return k.gateway(process) + "{" + tag + "}" }
-func (k keys) gateway(process string) string     { return k.prefix + "gw:" + process + ":" }
+func (k keyNames) canary(process, tag string) string { return k.gateway(process) + "{" + tag + "}" }
+func (k keyNames) gateway(process string) string     { return k.prefix + "gw:" + process + ":" }
 
 // tracked are the prefixes whose changes concern us. None may begin another
 // (Redis refuses overlapping prefixes), and never the bare prefix: each record
 // written to the audit stream would come back as an invalidation.
-func (k keys) tracked(process string) []string {
+func (k keyNames) tracked(process string) []string {
 	return []string{k.prefix + "acl", k.prefix + "user:", k.blocked(), k.prefix + "revoked:", k.gateway(process)}
 }
-
-// rolesSet is the set whose members are roles of the user.
-const rolesSet = "roles"
 
 // validSetName tells the names that may stand in {set} and in a key.
 func validSetName(name string) bool {
@@ -73,7 +74,7 @@ func validSetName(name string) bool {
 
 // checkPrincipal refuses a username that may never expand in a rule. The gateway
 // has refused it before, with a better message; this is the second lock.
-func checkPrincipal(p Principal) error {
+func checkPrincipal(p policy.Principal) error {
 	switch {
 	case p.Username == "":
 		return errors.New("policy: empty username")

@@ -1,12 +1,14 @@
-package policy
+package store
 
 import (
 	"strings"
 	"testing"
+
+	"topicgate/policy"
 )
 
 func TestNoNameReachesAnotherKeysMeaning(t *testing.T) {
-	k := keys{"topicgate:"}
+	k := keyNames{"topicgate:"}
 	names := []string{"a", "b", "a:b", ":", "user", "role", "acl", "blocked", "roles", "a:roles", "user:a", "a:b:c", "roles:a", "%", "*", " "}
 	sets := []string{"a", "b", "roles", "rooms", "user", "acl", "blocked"}
 	seen := map[string]string{k.text(): "text", k.blocked(): "blocked"}
@@ -27,7 +29,7 @@ func TestNoNameReachesAnotherKeysMeaning(t *testing.T) {
 }
 
 func TestTrackedPrefixesDoNotOverlapAndSpareTheAudit(t *testing.T) {
-	k := keys{"topicgate:"}
+	k := keyNames{"topicgate:"}
 	prefixes := k.tracked("P")
 	for i, a := range prefixes {
 		for j, b := range prefixes {
@@ -57,11 +59,11 @@ func TestSetNamesThatMayStandInAKey(t *testing.T) {
 func TestOddUsernamesAreNotLetIn(t *testing.T) {
 	s := startStore(t, "none")
 	for _, username := range []string{"", "+", "a#", "a/b", "a\x00", "a\nb", "\x7f", "\xff"} {
-		if _, err := s.Open(t.Context(), Principal{Username: username}, nil); err == nil {
+		if _, err := s.Open(t.Context(), policy.Principal{Username: username}, nil); err == nil {
 			t.Errorf("Open(%q) succeeded", username)
 		}
 	}
 	for _, username := range []string{"a:b", "*", "alice smith", "ünïcode"} {
-		s.open(t, Principal{Username: username})
+		s.open(t, policy.Principal{Username: username})
 	}
 }

@@ -1,8 +1,8 @@
-package policy
+package store
 
 import "time"
 
-// EventKind is what a StoreEvent tells of.
+// EventKind is what a Event tells of.
 type EventKind uint8
 
 const (
@@ -32,9 +32,9 @@ const (
 // ResetReasons are all reasons, so that metrics can start them at 0.
 var ResetReasons = []string{ResetStart, ResetLost, ResetDeaf, ResetFlush, ResetTopology, ResetPeriodic}
 
-// StoreEvent is one thing that happened in a Store, for metrics. It is reported
+// Event is one thing that happened in a Store, for metrics. It is reported
 // from the store's goroutines, with no lock held.
-type StoreEvent struct {
+type Event struct {
 	Kind     EventKind
 	OK       bool
 	Reason   string // EventReset

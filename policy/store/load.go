@@ -1,4 +1,4 @@
-package policy
+package store
 
 import (
 	"context"
@@ -14,7 +14,7 @@ func (c *cache) begin(entries []*entry) *load {
 		began:   time.Now(),
 		entries: entries,
 		since:   make([]time.Time, len(entries)),
-		old:     make([]*value, len(entries)),
+		old:     make([]*keyValue, len(entries)),
 		done:    make(chan struct{}),
 	}
 	var oldest time.Time
@@ -31,14 +31,14 @@ func (c *cache) begin(entries []*entry) *load {
 
 // answer is what a load found out about one entry; value is nil when it could not.
 type answer struct {
-	value *value
+	value *keyValue
 	ttl   time.Duration // of the key; 0: it has none
 }
 
 // change is an entry whose value is another one than before.
 type change struct {
 	e *entry
-	v *value
+	v *keyValue
 }
 
 // maxRest bounds how long a key that changes all the time, and is slow to read,
@@ -46,7 +46,7 @@ type change struct {
 const maxRest = 200 * time.Millisecond
 
 // finish puts what was read in its place, and lets the grants that it changes
-// be reviewed. It returns what is another value now.
+// be built anew. It returns what is another value now.
 func (c *cache) finish(l *load, read []answer) (changes []change) {
 	took := time.Since(l.began)
 	c.mu.Lock()
@@ -75,7 +75,7 @@ func (c *cache) finish(l *load, read []answer) (changes []change) {
 				c.problems[e] = struct{}{}
 			}
 			for _, u := range e.users {
-				c.review(u.g, l.since[i])
+				c.wantBuild(u.g, l.since[i])
 			}
 		}
 		switch {
@@ -177,7 +177,7 @@ func (s *Store) read(caller context.Context, loads ...*load) error {
 			s.tell(change)
 		}
 	}
-	s.observe(StoreEvent{Kind: EventRead, OK: err == nil, Keys: keys, Duration: time.Since(start)})
+	s.observe(Event{Kind: EventRead, OK: err == nil, Keys: keys, Duration: time.Since(start)})
 	if caller.Err() == nil {
 		s.watch.readEnded(err)
 	}
@@ -192,7 +192,7 @@ const (
 // question is what was asked about one entry.
 type question struct {
 	e   *entry
-	old *value
+	old *keyValue
 
 	text    *redis.StringCmd
 	members *redis.StringSliceCmd
@@ -201,7 +201,7 @@ type question struct {
 }
 
 // ask adds the commands for e to pipe; none for a blockedKind, which askBlocked reads.
-func ask(ctx context.Context, pipe redis.Pipeliner, e *entry, old *value) question {
+func ask(ctx context.Context, pipe redis.Pipeliner, e *entry, old *keyValue) question {
 	q := question{e: e, old: old}
 	switch e.kind {
 	case textKind:
@@ -236,7 +236,7 @@ func (q *question) answer() (answer, error) {
 	list, err := q.members.Result()
 	switch {
 	case redis.HasErrorPrefix(err, wrongType):
-		return answer{&value{problem: wrongTypeSet}, q.ttl.Val()}, nil
+		return answer{&keyValue{problem: wrongTypeSet}, q.ttl.Val()}, nil
 	case err != nil:
 		return answer{}, err
 	case q.e.kind == linesKind:

@@ -1,10 +1,12 @@
-package policy
+package store
 
 import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"topicgate/policy"
 )
 
 // After any sequence of changes, connections lost and sessions coming and going,
@@ -18,8 +20,8 @@ func TestRandomChangesSettleToWhatRedisHolds(t *testing.T) {
 	const users = 12
 	texts := []string{roomRules, "pattern read all\n", "pattern raed all\n", "role b\ntopic read chat/#\n", ""}
 	lines := []string{"read chat/room/{rooms}/#", "deny chat/to/%u", "write chat/room/{more}/x", "raed", "read chat/room/1/#"}
-	principal := func(i int) Principal {
-		return Principal{Username: fmt.Sprint("u", i), TokenID: fmt.Sprint("t", i%3), Roles: []string{"a"}[:i%2]}
+	principal := func(i int) policy.Principal {
+		return policy.Principal{Username: fmt.Sprint("u", i), TokenID: fmt.Sprint("t", i%3), Roles: []string{"a"}[:i%2]}
 	}
 	pick := func(from ...string) string { return from[rnd.IntN(len(from))] }
 	grants := make([]*Grant, users)

@@ -1,4 +1,4 @@
-package policy
+package store
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 // stillStore is a store that nothing runs: listened to, with one key that changed at since and is not read yet.
 func stillStore(t *testing.T, stale time.Duration, since time.Time) (*Store, *server) {
 	t.Helper()
-	s, err := NewStore(StoreOptions{RedisURL: "redis://127.0.0.1:1", Prefix: "topicgate:", StaleMax: stale})
+	s, err := New(Options{RedisURL: "redis://127.0.0.1:1", Prefix: "topicgate:", StaleMax: stale})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func TestAChangeDuringAReadIsReadAgain(t *testing.T) {
 	s.cache.reading = true
 	_, l, _ := s.cache.next()
 	s.cache.mark(s.keys.text(), false)
-	s.cache.finish(l, []answer{{value: empty}})
+	s.cache.finish(l, []answer{{value: emptyValue}})
 	if len(s.cache.dirty) != 1 || s.cache.oldest().IsZero() {
 		t.Errorf("%d keys are to be read; want the rule text once more", len(s.cache.dirty))
 	}

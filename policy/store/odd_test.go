@@ -1,4 +1,4 @@
-package policy
+package store
 
 import (
 	"context"
@@ -9,12 +9,14 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"topicgate/policy"
 )
 
 func TestBlockedAndRevokedAreToldAtOnce(t *testing.T) {
 	r, s, _ := chatUser(t)
 	var told atomic.Int64
-	g := s.openWith(t, Principal{Username: "bob", TokenID: "jti:1"}, func() { told.Add(1) })
+	g := s.openWith(t, policy.Principal{Username: "bob", TokenID: "jti:1"}, func() { told.Add(1) })
 	standing := func(want Standing) {
 		t.Helper()
 		eventually(t, "standing "+want.String(), func() bool { return g.Standing() == want })
@@ -23,24 +25,24 @@ func TestBlockedAndRevokedAreToldAtOnce(t *testing.T) {
 	r.do("SADD", "topicgate:blocked", "bob", "carol")
 	standing(Blocked)
 	eventually(t, "changed was called", func() bool { return told.Load() > 0 })
-	if got := s.open(t, Principal{Username: "carol"}).Standing(); got != Blocked {
+	if got := s.open(t, policy.Principal{Username: "carol"}).Standing(); got != Blocked {
 		t.Errorf("Standing() of carol = %v; want %v", got, Blocked)
 	}
-	if got := s.open(t, Principal{Username: "alice"}).Standing(); got != Good {
+	if got := s.open(t, policy.Principal{Username: "alice"}).Standing(); got != Good {
 		t.Errorf("Standing() of alice = %v; want %v", got, Good)
 	}
 	r.do("SREM", "topicgate:blocked", "bob")
 	standing(Good)
 	r.do("SET", "topicgate:revoked:jti:1", "", "EX", "100")
 	standing(Revoked)
-	if got := s.open(t, Principal{Username: "bob", TokenID: "jti:1"}).Standing(); got != Revoked {
+	if got := s.open(t, policy.Principal{Username: "bob", TokenID: "jti:1"}).Standing(); got != Revoked {
 		t.Errorf("Standing() of the same token = %v; want %v", got, Revoked)
 	}
 	r.do("SADD", "topicgate:blocked", "bob") // and another token would not help
 	standing(Blocked)
 	r.do("SREM", "topicgate:blocked", "bob")
 	standing(Revoked)
-	g.Renew(Principal{Username: "mallory", TokenID: "jti:2", Roles: []string{"moderator"}})
+	g.Renew(policy.Principal{Username: "mallory", TokenID: "jti:2", Roles: []string{"moderator"}})
 	standing(Good)
 	if !reads(g, "chat/to/bob") || reads(g, "chat/to/mallory") || !reads(g, "chat/room/1/x") {
 		t.Error("after Renew: want bob's rules and the new role, whatever the username")
@@ -75,12 +77,12 @@ func TestTextThatDoesNotParseLeavesTheLastGoodOne(t *testing.T) {
 		eventually(t, "refused", func() bool {
 			return strings.Contains(s.Status().Detail["policy_redis"], "last good one is in force")
 		})
-		if !reads(g, "chat/room/7/x") || !reads(s.open(t, Principal{Username: "bob"}), "chat/to/bob") {
+		if !reads(g, "chat/room/7/x") || !reads(s.open(t, policy.Principal{Username: "bob"}), "chat/to/bob") {
 			t.Errorf("%v: the last good text is not in force", bad)
 		}
 		r.do("DEL", "topicgate:acl")
 	}
-	if s.count(func(e StoreEvent) bool { return e.Kind == EventPolicy && !e.OK }) < 2 {
+	if s.count(func(e Event) bool { return e.Kind == EventPolicy && !e.OK }) < 2 {
 		t.Error("refused texts were not observed")
 	}
 }
@@ -89,7 +91,7 @@ func TestTextThatNeverWasGoodAllowsNothing(t *testing.T) {
 	r := startRedis(t)
 	r.do("SET", "topicgate:acl", "pattern raed a\n")
 	s := startStore(t, "redis://"+r.addr, file(writeFile(t, "rules.acl", "pattern read file/%u\n")))
-	g := s.open(t, Principal{Username: "alice"})
+	g := s.open(t, policy.Principal{Username: "alice"})
 	if reads(g, "a") || !reads(g, "file/alice") {
 		t.Error("want what the file allows, and nothing else")
 	}
@@ -118,10 +120,10 @@ func TestSetKeyOfAnotherTypeCountsAsEmpty(t *testing.T) {
 func TestBlockedSetOfAnotherTypeLetsNobodyNewIn(t *testing.T) {
 	r, s, alice := chatUser(t)
 	r.do("SADD", "topicgate:blocked", "bob")
-	bob := s.open(t, Principal{Username: "bob"})
+	bob := s.open(t, policy.Principal{Username: "bob"})
 	r.do("SET", "topicgate:blocked", "mallory")
 	eventually(t, "not ready", func() bool { return !s.Status().Ready })
-	if _, err := s.Open(t.Context(), Principal{Username: "mallory"}, nil); !errors.Is(err, ErrUndecided) {
+	if _, err := s.Open(t.Context(), policy.Principal{Username: "mallory"}, nil); !errors.Is(err, ErrUndecided) {
 		t.Errorf("Open() = %v; want ErrUndecided", err)
 	}
 	if alice.Standing() != Good || bob.Standing() != Blocked {
@@ -129,7 +131,7 @@ func TestBlockedSetOfAnotherTypeLetsNobodyNewIn(t *testing.T) {
 	}
 	r.do("DEL", "topicgate:blocked")
 	eventually(t, "ready", func() bool { return s.Status().Ready && bob.Standing() == Good })
-	s.open(t, Principal{Username: "mallory"})
+	s.open(t, policy.Principal{Username: "mallory"})
 }
 
 func TestLineInASetIsSkippedAlone(t *testing.T) {
@@ -148,11 +150,11 @@ func TestReloadedFileIsInForceForAll(t *testing.T) {
 	r.do("SADD", "topicgate:user:alice:teams", "red")
 	path := writeFile(t, "rules.acl", "pattern read old/%u\n")
 	s := startStore(t, "redis://"+r.addr, file(path))
-	g := s.open(t, Principal{Username: "alice"})
+	g := s.open(t, policy.Principal{Username: "alice"})
 	if err := os.WriteFile(path, []byte("pattern read new/{teams}\npattern raed x\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var problems Problems
+	var problems policy.Problems
 	if err := s.Reload(); !errors.As(err, &problems) || problems[0].Line != 2 {
 		t.Errorf("Reload() = %v; want a problem in line 2", err)
 	}
@@ -174,7 +176,7 @@ func TestConcurrentOpensOfOneUserShareALoad(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 200 {
 		wg.Go(func() {
-			g, err := s.Open(context.Background(), Principal{Username: "bob", ClientID: fmt.Sprint(i)}, nil)
+			g, err := s.Open(context.Background(), policy.Principal{Username: "bob", ClientID: fmt.Sprint(i)}, nil)
 			if err != nil {
 				t.Errorf("Open() = %v", err)
 				return
@@ -194,7 +196,7 @@ func TestClosedGrantsLeaveNothingBehind(t *testing.T) {
 	var grants []*Grant
 	size := s.CachedKeys()
 	for i := range 300 {
-		g, err := s.Open(t.Context(), Principal{Username: fmt.Sprint("user", i%100), TokenID: fmt.Sprint(i), Roles: []string{"moderator"}}, nil)
+		g, err := s.Open(t.Context(), policy.Principal{Username: fmt.Sprint("user", i%100), TokenID: fmt.Sprint(i), Roles: []string{"moderator"}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package policy
+package store
 
 import (
 	"context"
@@ -206,7 +206,7 @@ func (i invalidations) HandlePushNotification(_ context.Context, _ push.Notifica
 // reset has everything cached read again: changes since then may be unknown.
 func (s *Store) reset(reason string, since time.Time) {
 	n := s.cache.markAll(since)
-	s.observe(StoreEvent{Kind: EventReset, OK: true, Reason: reason, Keys: n})
+	s.observe(Event{Kind: EventReset, OK: true, Reason: reason, Keys: n})
 	s.log.Debug("policy cache is read again", "reason", reason, "keys", n)
 }
 

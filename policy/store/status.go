@@ -1,4 +1,4 @@
-package policy
+package store
 
 import (
 	"fmt"
@@ -58,10 +58,10 @@ func (s *Store) tell(change change) {
 	e, v := change.e, change.v
 	switch {
 	case e.kind == textKind && v.problem != "":
-		s.observe(StoreEvent{Kind: EventPolicy})
+		s.observe(Event{Kind: EventPolicy})
 		s.log.Error("policy text refused, the last good one stays", "source", e.key, "err", v.problem)
 	case e.kind == textKind:
-		s.observe(StoreEvent{Kind: EventPolicy, OK: true})
+		s.observe(Event{Kind: EventPolicy, OK: true})
 		rules := 0
 		if v.rules != nil {
 			rules = v.rules.Len()

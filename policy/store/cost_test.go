@@ -1,4 +1,4 @@
-package policy
+package store
 
 import (
 	"context"
@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"topicgate/policy"
 )
 
 // crowd opens n sessions of as many users, each in room 0.
@@ -26,7 +28,7 @@ func crowd(t testing.TB, r *testRedis, s *testStore, n int, changed func()) []*G
 	}
 	grants := make([]*Grant, n)
 	for i := range grants {
-		grants[i] = s.openWith(t, Principal{Username: fmt.Sprint("u", i), TokenID: fmt.Sprint("t", i)}, changed)
+		grants[i] = s.openWith(t, policy.Principal{Username: fmt.Sprint("u", i), TokenID: fmt.Sprint("t", i)}, changed)
 	}
 	return grants
 }
@@ -70,7 +72,7 @@ func TestChangeForOneUserReadsOneKey(t *testing.T) {
 	r.do("SADD", "topicgate:blocked", "u17", "mallory")
 	eventually(t, "blocked", func() bool { return grants[17].Standing() == Blocked })
 	eventually(t, "settled", settled(s))
-	if got, most := s.count(isRead)-read, sessions/maxBatch+2*reviewers; got > most {
+	if got, most := s.count(isRead)-read, sessions/maxBatch+2*builders; got > most {
 		t.Errorf("a change of the blocked set made %d round trips; want at most %d", got, most)
 	}
 	if got := r.calls()["smembers"] - before["smembers"]; got != 0 {
@@ -82,7 +84,7 @@ func TestChangeForOneUserReadsOneKey(t *testing.T) {
 	r.do("FLUSHALL")
 	eventually(t, "flushed", func() bool { return !reads(grants[0], "chat/room/0/x") && !reads(grants[sessions-1], "chat/room/0/x") })
 	eventually(t, "settled", settled(s))
-	if got, most := s.count(isRead)-read, 6*sessions/maxBatch+6*reviewers; got > most {
+	if got, most := s.count(isRead)-read, 6*sessions/maxBatch+6*builders; got > most {
 		t.Errorf("FLUSHALL made %d round trips; want at most %d", got, most)
 	}
 	for i, g := range grants {
@@ -92,7 +94,7 @@ func TestChangeForOneUserReadsOneKey(t *testing.T) {
 	}
 }
 
-func isRead(e StoreEvent) bool { return e.Kind == EventRead }
+func isRead(e Event) bool { return e.Kind == EventRead }
 
 func TestResetThatChangesNothingTellsNobody(t *testing.T) {
 	r, s, _ := chatUser(t)
@@ -120,7 +122,7 @@ func TestRoomEmptiedOneByOneIsCoalesced(t *testing.T) {
 	if err := r.SAdd(t.Context(), "topicgate:user:bob:rooms", values...).Err(); err != nil {
 		t.Fatal(err)
 	}
-	g := s.open(t, Principal{Username: "bob"})
+	g := s.open(t, policy.Principal{Username: "bob"})
 	if !reads(g, "chat/room/19999/x") || reads(g, "chat/room/20000/x") {
 		t.Error("the large set is not read as it is")
 	}
@@ -149,7 +151,7 @@ func TestChangesDuringOpenAreNotLost(t *testing.T) {
 		room := fmt.Sprint(i)
 		done := make(chan error, 1)
 		go func() { done <- r.SAdd(context.Background(), "topicgate:user:bob:rooms", room).Err() }()
-		g := s.open(t, Principal{Username: "bob"})
+		g := s.open(t, policy.Principal{Username: "bob"})
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
@@ -181,7 +183,7 @@ func BenchmarkChange(b *testing.B) {
 				<-told
 				worst = max(worst, time.Since(start))
 				if reads(g, "chat/room/7/x") != in {
-					b.Fatal("told before the new Access was in place")
+					b.Fatal("told before the new policy.Access was in place")
 				}
 			}
 			b.ReportMetric(float64(worst.Microseconds()), "max-µs")

@@ -1,4 +1,4 @@
-package policy
+package store
 
 import (
 	"context"
@@ -83,10 +83,21 @@ func (w *watcher) prove(n *server, now time.Time) {
 
 // update finds out whether all of Redis is listened to.
 func (w *watcher) update() {
+	live, changed, lastErr := w.setLive()
+	switch {
+	case !changed:
+	case live:
+		w.store.log.Info("redis is watched")
+	default:
+		w.store.log.Warn("redis is not watched", "err", fmt.Sprint(lastErr))
+	}
+}
+
+// setLive puts in force whether all nodes are to be trusted; lastErr is of one that is not.
+func (w *watcher) setLive() (live, changed bool, lastErr error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	live := len(w.nodes) > 0
-	var lastErr error
+	live = len(w.nodes) > 0
 	for _, n := range w.nodes {
 		if !n.proven {
 			live = false
@@ -94,17 +105,16 @@ func (w *watcher) update() {
 		}
 	}
 	if live == w.live {
-		return
+		return live, false, nil
 	}
 	w.live, w.since = live, time.Now()
 	w.store.cache.setReading(live)
 	if live {
 		close(w.liveC)
-		w.store.log.Info("redis is watched")
 	} else {
 		w.liveC = make(chan struct{})
-		w.store.log.Warn("redis is not watched", "err", fmt.Sprint(lastErr))
 	}
+	return live, true, lastErr
 }
 
 // isLive tells whether all of Redis is listened to.
@@ -160,6 +170,13 @@ func (w *watcher) judgeAll(ctx context.Context) {
 }
 
 func (w *watcher) closeDeaf() {
+	for _, addr := range w.takeDeaf() {
+		w.store.log.Warn("redis connection is deaf", "addr", addr)
+	}
+}
+
+// takeDeaf begins to close the connections that are deaf, and returns where they lead.
+func (w *watcher) takeDeaf() (addrs []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	limit := time.Now().Add(-w.store.timing.deaf)
@@ -167,13 +184,14 @@ func (w *watcher) closeDeaf() {
 		if n.close == nil || n.opened.After(limit) || n.proven && (n.canary == "" || n.seen.After(limit)) {
 			continue
 		}
-		w.store.log.Warn("redis connection is deaf", "addr", n.addr)
+		addrs = append(addrs, n.addr)
 		if n.proven {
 			n.reason = ResetDeaf
 		}
 		go n.close() // which may wait for a connection being made
 		n.close = nil
 	}
+	return addrs
 }
 
 // judge decides whether what the grants hold is too old to be used. It is as old
@@ -204,7 +222,7 @@ func (w *watcher) judge() {
 	if s.away.Swap(away) == away {
 		return
 	}
-	s.observe(StoreEvent{Kind: EventAway, OK: !away})
+	s.observe(Event{Kind: EventAway, OK: !away})
 	if away {
 		s.log.Error("redis is away for too long, everything is denied", "since", asOf)
 	} else {

@@ -1,4 +1,4 @@
-package policy
+package store
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"topicgate/policy"
 )
 
 // startCluster runs three masters, and a client that finds its way among them.
@@ -50,7 +52,7 @@ func TestAllMastersOfAClusterAreWatched(t *testing.T) {
 	const users = 30
 	grants := make([]*Grant, users)
 	for i := range grants {
-		grants[i] = s.open(t, Principal{Username: fmt.Sprint("u", i), TokenID: fmt.Sprint("t", i)})
+		grants[i] = s.open(t, policy.Principal{Username: fmt.Sprint("u", i), TokenID: fmt.Sprint("t", i)})
 	}
 	change := func(command string, want bool) {
 		t.Helper()
@@ -121,9 +123,9 @@ func TestClusterWithAHashTagAsPrefix(t *testing.T) {
 	}
 	t.Parallel()
 	url, _, client := startCluster(t)
-	prefix := func(_ *Store, o *StoreOptions) { o.Prefix = "{topicgate}:" }
+	prefix := func(_ *Store, o *Options) { o.Prefix = "{topicgate}:" }
 	s := startStore(t, url, prefix)
-	g := s.open(t, Principal{Username: "alice"})
+	g := s.open(t, policy.Principal{Username: "alice"})
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	if err := client.Set(ctx, "{topicgate}:acl", "pattern read a", 0).Err(); err != nil {

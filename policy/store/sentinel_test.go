@@ -1,4 +1,4 @@
-package policy
+package store
 
 import (
 	"context"
@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"topicgate/policy"
 )
 
 // startSentinels runs a master, a replica and three Sentinels.
@@ -75,7 +77,7 @@ func TestFailoverBySentinelIsFollowed(t *testing.T) {
 			servers[0].do("SADD", "topicgate:user:alice:rooms", "7")
 			servers[0].do("WAIT", 1, 0)
 			s := startStore(t, url)
-			g := s.open(t, Principal{Username: "alice"})
+			g := s.open(t, policy.Principal{Username: "alice"})
 			if !reads(g, "chat/room/7/x") {
 				t.Fatal("alice does not read her room")
 			}
@@ -91,7 +93,7 @@ func TestFailoverBySentinelIsFollowed(t *testing.T) {
 			eventually(t, "alice joined", func() bool { return reads(g, "chat/room/7/x") && s.Status().Ready })
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			defer cancel()
-			if bob, err := s.Open(ctx, Principal{Username: "bob"}, nil); err != nil {
+			if bob, err := s.Open(ctx, policy.Principal{Username: "bob"}, nil); err != nil {
 				t.Errorf("Open() after the failover = %v", err)
 			} else {
 				bob.Close()
