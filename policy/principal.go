@@ -67,6 +67,9 @@ func (a *Access) Next(p Principal, sets map[string]Set, rulesets ...*Ruleset) *A
 		}
 		add(&rs.everybody)
 		add(rs.users[p.Username])
+		if len(rs.roles) == 0 {
+			continue // as in the lines of each role: they cost no look at all the others
+		}
 		for _, role := range roles {
 			add(rs.roles[role])
 		}

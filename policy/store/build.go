@@ -5,11 +5,12 @@ import (
 	"time"
 )
 
-// builders share all work that changes make. Each does a batch at a time: a
-// storm of changes costs them more rounds, but holds up nobody else.
 const (
-	builders  = 4
-	maxBuilds = 64 // grants built anew in one go
+	// builders share all work that changes make. Each does a little at a time: a storm of one user's changes costs
+	// them more rounds, but holds up nobody else.
+	builders = 4
+	// maxInARow is how many grants are built before a read that waits has its turn.
+	maxInARow = 16
 )
 
 // work works off marks until the cache is stopped: first grants, which costs
@@ -18,17 +19,15 @@ func (s *Store) work(ctx context.Context) {
 	c := &s.cache
 	pause := minPause
 	for {
-		grants, l, ok := c.next()
+		g, l, ok := c.next()
 		if !ok {
 			return
 		}
-		if grants != nil {
-			for _, g := range *grants {
-				if g.rebuild() {
-					g.tell()
-				}
+		if g != nil {
+			if g.rebuild() {
+				g.tell()
 			}
-			c.built(grants)
+			c.built(g)
 			continue
 		}
 		if err := s.read(ctx, l); err == nil {
@@ -49,19 +48,24 @@ const (
 	maxPause = 500 * time.Millisecond
 )
 
-// next waits for work: grants to build or a load to do. ok is false once the
+// next waits for work: a grant to build or a load to do. ok is false once the
 // cache is stopped.
-func (c *cache) next() (grants *[]*Grant, l *load, ok bool) {
+func (c *cache) next() (g *Grant, l *load, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for {
+		toRead := c.reading && !c.reads.empty()
 		switch {
 		case c.stopped:
 			return nil, nil, false
-		case len(c.builds) > 0:
-			return c.takeBuilds(), nil, true
-		case c.reading && len(c.dirty) > 0:
-			if l := c.takeDirty(); l != nil {
+		case !c.builds.empty() && (!toRead || c.inARow < maxInARow):
+			c.inARow++
+			if g := c.takeBuild(); g != nil {
+				return g, nil, true
+			}
+		case toRead:
+			c.inARow = 0
+			if l := c.takeReads(); l != nil {
 				return nil, l, true
 			}
 		default:
@@ -70,59 +74,64 @@ func (c *cache) next() (grants *[]*Grant, l *load, ok bool) {
 	}
 }
 
-// takeBuilds returns a pointer, which is the key in c.active. c.mu is held.
-func (c *cache) takeBuilds() *[]*Grant {
-	n := min(len(c.builds), maxBuilds)
-	grants := make([]*Grant, n)
-	copy(grants, c.builds)
-	c.builds = dropFirst(c.builds, n)
-	oldest := time.Now()
-	for _, g := range grants {
-		if g.since.Before(oldest) {
-			oldest = g.since
-		}
-		g.queued, g.since = false, time.Time{}
+// takeBuild returns nil for a grant that is closed. c.mu is held.
+func (c *cache) takeBuild() *Grant {
+	g := c.builds.take(func(g *Grant) int { return 1 + len(g.uses) })
+	since := g.since
+	g.queued, g.since = false, time.Time{}
+	if !g.open {
+		return nil
 	}
-	c.active[&grants] = oldest
-	return &grants
+	c.building[g] = since
+	return g
 }
 
-func (c *cache) built(grants *[]*Grant) {
+// built ends a build, and has what came meanwhile built.
+func (c *cache) built(g *Grant) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.active, grants)
+	delete(c.building, g)
+	if g.open && !g.since.IsZero() {
+		c.queue(g)
+	}
 }
 
-// takeDirty starts a load of the next entries that still need one. c.mu is held.
-func (c *cache) takeDirty() *load {
-	n := min(len(c.dirty), c.batch)
-	entries := make([]*entry, 0, n)
-	for _, e := range c.dirty[:n] {
+// takeReads starts a load of the next entries that still need one, as many as go in one round trip: from each user
+// in turn. c.mu is held.
+func (c *cache) takeReads() *load {
+	var entries []*entry
+	for len(entries) < c.batch && !c.reads.empty() {
+		e := c.reads.take(func(*entry) int { return 1 })
 		e.queued = false
-		if !e.gone && e.load == nil && !e.dirty.IsZero() {
+		switch {
+		case e.gone || e.load != nil || e.dirty.IsZero():
+		case e.slow:
+			c.scan(e)
+		default:
 			entries = append(entries, e)
 		}
 	}
-	c.dirty = dropFirst(c.dirty, n)
-	if len(entries) == 0 {
+	if entries == nil {
 		return nil
 	}
 	return c.begin(entries)
 }
 
-// dropFirst drops the first n of queue, and its storage with the last.
-func dropFirst[T any](queue []T, n int) []T {
-	clear(queue[:n])
-	if len(queue) == n {
-		return nil
-	}
-	return queue[n:]
-}
-
-// stop ends the builders.
+// stop ends builders and scanners.
 func (c *cache) stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stopped = true
 	c.work.Broadcast()
+	c.scanWork.Broadcast()
+}
+
+// failAll ends the loads that nobody will read.
+func (c *cache) failAll(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for l := range c.loads {
+		l.err = err
+		c.end(l, make([]answer, len(l.entries)))
+	}
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"container/list"
 	"sync"
 	"time"
 )
@@ -12,6 +13,7 @@ type entry struct {
 	username string // whose it is; empty: nobody's
 	name     string // of a set, a role or a token
 	kind     keyKind
+	owner    *account
 
 	// Guarded by cache.mu.
 	users  []keyUser   // grants that it concerns; none and no pins: evicted
@@ -22,7 +24,8 @@ type entry struct {
 	expiry *time.Timer // of a key with a TTL
 	pins   int32       // the rule text has one: its last good form outlives the sessions
 	gone   bool        // evicted
-	queued bool        // in cache.dirty, or resting before it
+	queued bool        // in cache.reads, or resting before it
+	slow   bool        // too long for one reply, or it failed: read by a scan
 }
 
 // current tells whether e holds what Redis holds, as far as anybody knows.
@@ -48,7 +51,9 @@ type load struct {
 	entries []*entry
 	since   []time.Time
 	old     []*keyValue   // what each held before
-	alone   bool          // it is to share no round trip
+	place   *list.Element // in loadQueue.waiting, whose mu guards it; nil: not there
+	scanned bool          // it is that of a scan
+	large   bool          // what it reads is more than one reply is to hold
 	done    chan struct{} // closed at the end
 
 	// Valid at the end.
@@ -65,14 +70,21 @@ type cache struct {
 	blocked map[string]*entry // by username
 	grants  map[*Grant]struct{}
 
-	dirty    []*entry            // to be read, each once
-	resting  map[*entry]struct{} // likewise, a little later; see finish
-	builds   []*Grant            // to be built anew, each once
-	active   map[any]time.Time   // loads and builds under way, with the oldest mark in each
-	batch    int                 // entries read at once: fewer after a failure
-	reading  bool                // the watcher is live: what is read now is kept current
-	stopped  bool                // Run has ended
-	problems map[*entry]struct{} // whose value has a problem
+	accounts map[string]*account  // by username
+	reads    turns[*entry]        // to be read, each once
+	resting  map[*entry]struct{}  // likewise, a little later; see finish
+	scans    turns[*scan]         // what is read in pieces
+	scanWork sync.Cond            // on mu: a scan may have something to do, or stopped
+	builds   turns[*Grant]        // to be built anew, each once
+	inARow   int                  // builds since the last read
+	loads    map[*load]struct{}   // under way
+	building map[*Grant]time.Time // likewise, with the mark that each is built for
+	batch    int                  // entries read at once: fewer after a failure
+	reading  bool                 // the watcher is live: what is read now is kept current
+	stopped  bool                 // Run has ended
+	problems map[*entry]struct{}  // whose value has a problem
+	behind   map[*Grant]time.Time // denied everything for changes that came so long ago; see judge
+	refused  map[*Grant]string    // denied everything, for something of theirs is too large
 }
 
 // maxBatch bounds the keys of one pipeline, so that one reply is no burden to
@@ -80,23 +92,45 @@ type cache struct {
 const maxBatch = 128
 
 func (c *cache) init() {
-	c.work.L = &c.mu
+	c.work.L, c.scanWork.L = &c.mu, &c.mu
 	c.entries = make(map[string]*entry)
 	c.blocked = make(map[string]*entry)
 	c.grants = make(map[*Grant]struct{})
 	c.resting = make(map[*entry]struct{})
-	c.active = make(map[any]time.Time)
+	c.accounts = make(map[string]*account)
+	c.loads = make(map[*load]struct{})
+	c.building = make(map[*Grant]time.Time)
+	c.behind = make(map[*Grant]time.Time)
+	c.refused = make(map[*Grant]string)
 	c.problems = make(map[*entry]struct{})
 	c.batch = maxBatch
 }
 
-// is tells whether e is what [keys.of] makes a key of.
+// is tells whether e is what [keyNames.of] makes a key of.
 func (e *entry) is(kind keyKind, username, name string) bool {
 	return e.kind == kind && e.username == username && e.name == name
 }
 
-// get returns the entry of what [keys.of] makes a key of, a new one if need be. c.mu is held.
-func (c *cache) get(keys keyNames, kind keyKind, username, name string) *entry {
+// account returns that of a user, and counts who names it; see leave. c.mu is held.
+func (c *cache) account(username string) *account {
+	a := c.accounts[username]
+	if a == nil {
+		a = &account{username: username}
+		c.accounts[username] = a
+	}
+	a.refs++
+	return a
+}
+
+func (c *cache) leave(a *account) {
+	if a.refs--; a.refs == 0 {
+		delete(c.accounts, a.username)
+	}
+}
+
+// get returns the entry of what [keyNames.of] makes a key of, a new one if need be, which a user of that name
+// is charged for. c.mu is held.
+func (c *cache) get(keys keyNames, kind keyKind, username, name, owner string) *entry {
 	key := keys.of(kind, username, name)
 	in, at := c.entries, key
 	if kind == blockedKind {
@@ -104,7 +138,7 @@ func (c *cache) get(keys keyNames, kind keyKind, username, name string) *entry {
 	}
 	e := in[at]
 	if e == nil {
-		e = &entry{kind: kind, key: key, username: username, name: name, dirty: time.Now()}
+		e = &entry{kind: kind, key: key, username: username, name: name, owner: c.account(owner), dirty: time.Now()}
 		in[at] = e
 	}
 	return e
@@ -153,6 +187,7 @@ func (c *cache) evict(e *entry) {
 		return
 	}
 	e.gone = true
+	c.leave(e.owner)
 	if e.expiry != nil {
 		e.expiry.Stop()
 	}
@@ -169,7 +204,7 @@ func (c *cache) evict(e *entry) {
 func (c *cache) pin(keys keyNames) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e := c.get(keys, textKind, "", "")
+	e := c.get(keys, textKind, "", "", "")
 	e.pins++
 	c.enqueue(e)
 }
@@ -215,7 +250,7 @@ func (c *cache) markEntry(e *entry, since time.Time) {
 func (c *cache) enqueue(e *entry) {
 	if !e.queued && !e.gone {
 		e.queued = true
-		c.dirty = append(c.dirty, e)
+		c.reads.add(&e.owner.reads, e)
 		c.work.Signal()
 	}
 }
@@ -228,9 +263,14 @@ func (c *cache) wantBuild(g *Grant, since time.Time) {
 	if g.since.IsZero() || since.Before(g.since) {
 		g.since = since
 	}
-	if !g.queued {
+	c.queue(g)
+}
+
+// queue has g built for its mark; a build that is under way sees to that when it ends. c.mu is held.
+func (c *cache) queue(g *Grant) {
+	if _, building := c.building[g]; !g.queued && !building {
 		g.queued = true
-		c.builds = append(c.builds, g)
+		c.builds.add(&g.account.builds, g)
 		c.work.Signal()
 	}
 }
@@ -241,32 +281,7 @@ func (c *cache) setReading(live bool) {
 	defer c.mu.Unlock()
 	c.reading = live
 	c.work.Broadcast()
-}
-
-// oldest returns the time of the oldest mark that no grant has felt yet; zero: none.
-func (c *cache) oldest() (oldest time.Time) {
-	earlier := func(t time.Time) {
-		if !t.IsZero() && (oldest.IsZero() || t.Before(oldest)) {
-			oldest = t
-		}
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, e := range c.dirty {
-		if !e.gone {
-			earlier(e.dirty)
-		}
-	}
-	for e := range c.resting {
-		earlier(e.dirty)
-	}
-	for _, g := range c.builds {
-		earlier(g.since)
-	}
-	for _, t := range c.active {
-		earlier(t)
-	}
-	return oldest
+	c.scanWork.Broadcast()
 }
 
 // size is the number of cached keys; each member of the blocked set counts as one.

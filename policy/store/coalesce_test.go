@@ -10,7 +10,7 @@ func TestAStormWaitsOnce(t *testing.T) {
 	since := time.Now().Add(-time.Minute)
 	s, _ := stillStore(t, time.Minute, since)
 	c := &s.cache
-	g := &Grant{store: s, open: true}
+	g := &Grant{store: s, open: true, account: &account{}}
 	for range 100 {
 		c.mark(s.keys.text(), false)
 		c.mu.Lock()
@@ -18,8 +18,8 @@ func TestAStormWaitsOnce(t *testing.T) {
 		c.wantBuild(g, since)
 		c.mu.Unlock()
 	}
-	if len(c.dirty) != 1 || len(c.builds) != 1 || !g.since.Equal(since) {
-		t.Errorf("%d keys and %d sessions wait, the session since %v; want one of each, since %v", len(c.dirty), len(c.builds), g.since, since)
+	if keys, sessions := c.queued(); keys != 1 || sessions != 1 || !g.since.Equal(since) {
+		t.Errorf("%d keys and %d sessions wait, the session since %v; want one of each, since %v", keys, sessions, g.since, since)
 	}
 }
 
@@ -35,8 +35,8 @@ func TestAKeyThatIsSlowToReadRests(t *testing.T) {
 	c.finish(l, []answer{{value: emptyValue}})
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.dirty) != 0 || len(c.resting) != 1 {
-		t.Errorf("%d keys wait and %d rest; want one that rests", len(c.dirty), len(c.resting))
+	if keys, _ := c.queued(); keys != 0 || len(c.resting) != 1 {
+		t.Errorf("%d keys wait and %d rest; want one that rests", keys, len(c.resting))
 	}
 	if c.batch != 2 {
 		t.Errorf("after a read of one key that went well the next takes %d; want 2", c.batch)

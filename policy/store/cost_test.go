@@ -50,12 +50,12 @@ func TestChangeForOneUserReadsOneKey(t *testing.T) {
 	eventually(t, "joined", func() bool { return reads(grants[4711], "chat/room/7/x") })
 	eventually(t, "settled", settled(s))
 	after := r.calls()
-	for _, name := range []string{"smembers", "pttl"} {
+	for _, name := range []string{"sscan", "pttl"} {
 		if got := after[name] - before[name]; got != 1 {
 			t.Errorf("one change made %d calls of %s; want 1", got, name)
 		}
 	}
-	for _, name := range []string{"get", "exists", "smismember"} {
+	for _, name := range []string{"getrange", "exists", "smismember", "scard"} {
 		if got := after[name] - before[name]; got != 0 {
 			t.Errorf("one change made %d calls of %s; want none", got, name)
 		}
@@ -75,8 +75,8 @@ func TestChangeForOneUserReadsOneKey(t *testing.T) {
 	if got, most := s.count(isRead)-read, sessions/maxBatch+2*builders; got > most {
 		t.Errorf("a change of the blocked set made %d round trips; want at most %d", got, most)
 	}
-	if got := r.calls()["smembers"] - before["smembers"]; got != 0 {
-		t.Errorf("a change of the blocked set made %d calls of smembers; want none", got)
+	if got := r.calls()["sscan"] - before["sscan"]; got != 0 {
+		t.Errorf("a change of the blocked set made %d calls of sscan; want none", got)
 	}
 
 	// A flush reads everything again, in batches, and tells those who lost something.
@@ -140,7 +140,7 @@ func TestRoomEmptiedOneByOneIsCoalesced(t *testing.T) {
 	}
 	eventually(t, "all left", func() bool { return !reads(g, "chat/room/0/x") && !reads(g, "chat/room/19999/x") })
 	eventually(t, "settled", settled(s))
-	if got := r.calls()["smembers"] - before["smembers"]; got > members/10 {
+	if got := r.calls()["pttl"] - before["pttl"]; got > members/10 {
 		t.Errorf("%d changes of one key made %d reads of it", members, got)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,7 +18,7 @@ const (
 	Good        Standing = iota
 	Blocked              // the username is in <prefix>blocked
 	Revoked              // <prefix>revoked:<jti> exists
-	Unavailable          // Redis has been away for longer than StaleMax: deny, and keep the session
+	Unavailable          // what concerns it has not been known for longer than StaleMax: deny, and keep the session
 )
 
 // String is the word for logs.
@@ -36,20 +35,20 @@ type Grant struct {
 	// Replaced by build, loaded for every packet.
 	access   atomic.Pointer[policy.Access]
 	standing atomic.Uint32
+	behind   atomic.Bool // what it lacks is too old; see cache.judgeGrants
 
-	building sync.Mutex // orders builds, so that the last one saw the newest values
-
-	// Guarded by cache.mu.
+	// Guarded by cache.mu. One build at a time: who is in cache.building waits in no queue.
 	principal policy.Principal
+	account   *account // that of the username; nil before the first need and after Close
 	uses      []keyUse
 	open      bool      // between Open and Close
 	queued    bool      // in cache.builds
-	since     time.Time // the oldest mark that access lacks; zero: none
+	since     time.Time // the oldest mark that access lacks and no build is under way for; zero: none
 }
 
 // Access returns what may be done now. It is replaced before changed is called.
 func (g *Grant) Access() *policy.Access {
-	if g.store.away.Load() {
+	if g.store.away.Load() || g.behind.Load() {
 		return g.store.nothing
 	}
 	return g.access.Load()
@@ -59,7 +58,7 @@ func (g *Grant) Access() *policy.Access {
 // they were while Redis is away.
 func (g *Grant) Standing() Standing {
 	standing := Standing(g.standing.Load())
-	if standing == Good && g.store.away.Load() {
+	if standing == Good && (g.store.away.Load() || g.behind.Load()) {
 		return Unavailable
 	}
 	return standing
@@ -67,12 +66,17 @@ func (g *Grant) Standing() Standing {
 
 // Renew takes the roles, claims and token of p, a fresh token of the same
 // subject; username and Client Identifier stay what they were. The new Access
-// follows, with a call of changed, once what p newly needs has been read.
+// follows, with a call of changed, once what p newly needs has been read. When p
+// says what the last one said, nothing follows.
 func (g *Grant) Renew(p policy.Principal) {
 	c := &g.store.cache
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p.Username, p.ClientID = g.principal.Username, g.principal.ClientID
+	last := &g.principal
+	if p.TokenID == last.TokenID && p.Issuer == last.Issuer && p.Claims == last.Claims && slices.Equal(p.Roles, last.Roles) {
+		return
+	}
 	g.principal = p
 	c.wantBuild(g, time.Now())
 }
@@ -84,7 +88,13 @@ func (g *Grant) Close() {
 	defer c.mu.Unlock()
 	g.open = false
 	delete(c.grants, g)
+	delete(c.behind, g)
+	delete(c.refused, g)
 	c.attach(g, nil)
+	if g.account != nil {
+		c.leave(g.account)
+		g.account = nil
+	}
 }
 
 // ErrUndecided is why Open fails: Redis does not answer, or the notification
@@ -98,9 +108,12 @@ var ErrUndecided = errors.New("policy: cannot decide")
 // set names that nobody had needed so far. Sessions of one user that open at the
 // same time share a load.
 //
-// changed is called from the store's goroutines, and must not block, after each
-// change of Access or Standing. An error, mostly an ErrUndecided, means that the
-// answer is no for now.
+// changed is called after each change of Access or Standing, from the store's
+// goroutines, which hold no lock then, and serve all others besides: it must not
+// block, nor wait for anything that a session holds while it works. A mark and a
+// queue are what it may make. It may call the Grant's methods.
+//
+// An error, mostly an ErrUndecided, means that the answer is no for now.
 func (s *Store) Open(ctx context.Context, p policy.Principal, changed func()) (*Grant, error) {
 	return s.Begin(p, changed).Wait(ctx)
 }
@@ -121,7 +134,7 @@ func (s *Store) Begin(p policy.Principal, changed func()) *Opening {
 	o := &Opening{g: &Grant{store: s, changed: changed, principal: p}}
 	if o.err = checkPrincipal(p); o.err == nil && (s.client == nil || s.watch.isLive()) {
 		o.began = time.Now()
-		o.step(false)
+		o.step()
 	}
 	return o
 }
@@ -137,14 +150,14 @@ func (o *Opening) Wait(ctx context.Context) (*Grant, error) {
 	if o.err == nil && o.began.IsZero() {
 		if o.err = s.watch.awaitLive(ctx); o.err == nil {
 			o.began = time.Now()
-			o.step(false)
+			o.step()
 		}
 	}
 	for o.err == nil && !o.open {
-		if alone, err := o.await(ctx); err != nil {
+		if err := o.await(ctx); err != nil {
 			o.err = fmt.Errorf("%w: %w", ErrUndecided, err)
 		} else {
-			o.step(alone)
+			o.step()
 		}
 	}
 	if o.err != nil {
@@ -154,74 +167,85 @@ func (o *Opening) Wait(ctx context.Context) (*Grant, error) {
 	return o.g, nil
 }
 
-// step opens the grant, or has read what is missing: alone, if it is told so.
-func (o *Opening) step(alone bool) {
+// step opens the grant, or has read what is missing.
+func (o *Opening) step() {
 	var err error
 	o.mine, o.others, err = o.g.tryOpen(o.began)
 	switch {
 	case err != nil:
 		o.err = fmt.Errorf("%w: %w", ErrUndecided, err)
 	case o.mine != nil:
-		o.mine.alone = alone
 		o.g.store.ask(o.mine)
 	case o.others == nil:
 		o.open = true
 	}
 }
 
-// await returns when all that step asked for has been read. alone says that what shared a round trip with others
-// failed, perhaps because of them, and is to be read once more.
-func (o *Opening) await(ctx context.Context) (alone bool, err error) {
+// await returns when all that step asked for has been read. What shared a round trip with others and failed, perhaps
+// because of them, is no error yet: it is read once more, alone.
+func (o *Opening) await(ctx context.Context) error {
 	if l := o.mine; l != nil {
 		select {
 		case <-l.done:
 			if l.err != nil && !l.shared {
-				return false, l.err
+				return l.err
 			}
-			alone = l.err != nil
 		case <-ctx.Done():
 			o.g.store.giveUp(l, ctx.Err())
-			return false, ctx.Err()
+			return ctx.Err()
 		}
 	}
 	for _, l := range o.others {
 		select {
 		case <-l.done: // failed ones are ours to try in the next round
+			if l.scanned && l.err != nil {
+				return l.err
+			}
 		case <-ctx.Done():
-			return false, ctx.Err()
+			return ctx.Err()
 		}
 	}
-	return alone, nil
+	return nil
 }
 
 // tryOpen opens g if all that it needs has been read, and is current or was read
 // after began. Otherwise it returns the load that is left to the caller, and
 // those under way that it has to await.
 func (g *Grant) tryOpen(began time.Time) (mine *load, others []*load, err error) {
-	g.building.Lock()
-	defer g.building.Unlock()
 	v, mine, others, err := g.claim(began)
 	if err == nil && mine == nil && others == nil {
 		g.build(v)
+		g.store.cache.built(g)
 	}
 	return mine, others, err
 }
 
 // claim attaches g to what it needs, and starts a load of what nobody reads yet.
-// When nothing is missing, g is open; g.building is held until it is built.
+// When nothing is missing, g is open, and counts as being built.
 func (g *Grant) claim(began time.Time) (v basis, mine *load, others []*load, err error) {
 	c := &g.store.cache
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if g.account == nil {
+		g.account = c.account(g.principal.Username)
+	}
 	needed, v := g.store.resolve(g)
 	c.attach(g, needed)
 	var toRead []*entry
+	awaited := make(map[*load]struct{})
 	for _, e := range needed {
-		switch {
-		case e.current(), e.value != nil && !e.asOf.Before(began):
-		case e.load == nil:
+		if e.current() || e.value != nil && !e.asOf.Before(began) {
+			continue
+		}
+		if e.load == nil && !e.slow {
 			toRead = append(toRead, e)
-		case !slices.Contains(others, e.load):
+			continue
+		}
+		if e.load == nil {
+			c.scan(e)
+		}
+		if _, known := awaited[e.load]; !known {
+			awaited[e.load] = struct{}{}
 			others = append(others, e.load)
 		}
 	}
@@ -236,12 +260,21 @@ func (g *Grant) claim(began time.Time) (v basis, mine *load, others []*load, err
 	}
 	g.open = true
 	c.grants[g] = struct{}{}
+	c.building[g] = time.Now()
+	c.noteRefused(g, &v)
 	return v, nil, nil, nil
 }
 
-// build puts v in force. g.building is held.
+// build puts v in force. It is the only one of g that is under way.
 func (g *Grant) build(v basis) {
-	g.access.Store(g.access.Load().Next(v.principal, v.sets, v.rulesets...))
+	if v.refusal != "" {
+		if v.anew && g.store.odd.Allow() {
+			g.store.log.Error("a session is denied everything, for something that it needs is too large", "username", v.principal.Username, "detail", v.refusal)
+		}
+		g.access.Store(policy.NothingAllowedFor(policy.ReasonTooLarge))
+	} else {
+		g.access.Store(g.access.Load().Next(v.principal, v.sets, v.rulesets...))
+	}
 	g.standing.Store(uint32(v.standing))
 }
 
@@ -249,30 +282,47 @@ func (g *Grant) build(v basis) {
 // read yet: then the reading will bring g here again, and the Access in force
 // stays until the new one is whole. It tells whether there is something new.
 func (g *Grant) rebuild() bool {
-	s, c := g.store, &g.store.cache
-	g.building.Lock()
-	defer g.building.Unlock()
-	c.mu.Lock()
-	if !g.open {
-		c.mu.Unlock()
-		return false
+	v, whole := g.store.cache.prepare(g)
+	if whole {
+		g.build(v)
 	}
-	needed, v := s.resolve(g)
+	return whole
+}
+
+// prepare brings together what g is built of. When it is not whole, it has what is missing read, on which the age
+// of the change goes over.
+func (c *cache) prepare(g *Grant) (v basis, whole bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !g.open {
+		return v, false
+	}
+	needed, v := g.store.resolve(g)
 	c.attach(g, needed)
-	whole := true
+	whole = true
 	for _, e := range needed {
 		if e.value == nil {
 			whole = false
+			e.age(c.building[g])
 			if e.load == nil {
 				c.enqueue(e)
 			}
 		}
 	}
-	c.mu.Unlock()
 	if whole {
-		g.build(v)
+		c.noteRefused(g, &v)
 	}
-	return whole
+	return v, whole
+}
+
+// noteRefused keeps for Status why g is denied everything, if it is. c.mu is held.
+func (c *cache) noteRefused(g *Grant, v *basis) {
+	_, before := c.refused[g]
+	if v.anew = v.refusal != "" && !before; v.refusal != "" {
+		c.refused[g] = v.refusal
+	} else {
+		delete(c.refused, g)
+	}
 }
 
 func (g *Grant) tell() {
@@ -288,6 +338,8 @@ type basis struct {
 	rulesets  []*policy.Ruleset
 	standing  Standing
 	unknown   bool
+	refusal   string // why everything is denied, for something is too large; "": nothing is
+	anew      bool   // it was not before
 }
 
 // resolve returns the entries that g needs, as far as the values read so far
@@ -309,15 +361,22 @@ func (s *Store) resolve(g *Grant) (needed []*entry, v basis) {
 		return nil, v
 	}
 	need := func(kind keyKind, username, name string) *keyValue {
+		owner := username
+		if kind == revokedKind {
+			owner = p.Username
+		}
 		var e *entry
 		if n := len(needed); n < len(g.uses) && g.uses[n].e.is(kind, username, name) {
 			e = g.uses[n].e // most need what they needed before: no key is put together and looked up for that
 		} else {
-			e = s.cache.get(s.keys, kind, username, name)
+			e = s.cache.get(s.keys, kind, username, name, owner)
 		}
 		needed = append(needed, e)
 		if e.value == nil {
 			return emptyValue
+		}
+		if e.value.tooLarge {
+			v.refusal = fmt.Sprintf("%q: %s", e.key, e.value.problem)
 		}
 		return e.value
 	}
@@ -326,6 +385,10 @@ func (s *Store) resolve(g *Grant) (needed []*entry, v basis) {
 	inRedis := need(rolesKind, p.Username, policy.RolesSet)
 	v.sets[policy.RolesSet] = inRedis.set
 	v.principal.Roles = distinct(p.Roles, inRedis.members)
+	if n := len(v.principal.Roles); n > maxRoles {
+		v.refusal = fmt.Sprintf("%d roles, of token and Redis; at most %d are read", n, maxRoles)
+		v.principal.Roles = nil
+	}
 	for _, role := range v.principal.Roles {
 		add(need(linesKind, "", role).rules)
 	}

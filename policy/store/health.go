@@ -4,68 +4,7 @@ import (
 	"context"
 	"fmt"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
-
-// canaryLife is how long the key of a gateway that is gone stays in Redis.
-const canaryLife = time.Minute
-
-// singCanaries writes the canary of each node that listens, each second and
-// whenever one is wanted, through the client that reads go through.
-func (w *watcher) singCanaries(ctx context.Context) {
-	tick := time.NewTicker(w.store.timing.canary)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		case <-w.kick:
-		}
-		var keys []string
-		w.mu.Lock()
-		for _, n := range w.nodes {
-			if n.heard && n.canary != "" {
-				keys = append(keys, n.canary)
-				if n.asked.IsZero() {
-					n.asked = time.Now()
-				}
-			}
-		}
-		w.mu.Unlock()
-		if keys == nil {
-			continue
-		}
-		limited, cancel := context.WithTimeout(ctx, w.store.timing.canary)
-		// Whether it worked is seen by the invalidations.
-		_, _ = w.store.client.Pipelined(limited, func(pipe redis.Pipeliner) error {
-			for _, key := range keys {
-				pipe.Set(limited, key, w.store.options.Instance, canaryLife)
-			}
-			return nil
-		})
-		cancel()
-	}
-}
-
-// canarySeen notes that n's connection told of a canary.
-func (w *watcher) canarySeen(n *server, key string) {
-	w.mu.Lock()
-	asked := n.asked
-	ours := key == n.canary && n.heard && !asked.IsZero()
-	first := !n.proven
-	if ours {
-		n.asked = time.Time{}
-		if !first {
-			n.seen = asked
-		}
-	}
-	w.mu.Unlock()
-	if ours && first {
-		w.prove(n, asked)
-	}
-}
 
 // prove notes that n's connection is to be trusted from now on. First everything
 // is marked, then reads may begin: what they find is kept current.
@@ -143,8 +82,9 @@ func (w *watcher) awaitLive(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", ErrUndecided, ctx.Err())
 	case <-timer.C:
-		_, detail := w.status()
-		return fmt.Errorf("%w: redis %s", ErrUndecided, detail)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return fmt.Errorf("%w: redis %s", ErrUndecided, w.trouble())
 	}
 }
 
@@ -194,14 +134,16 @@ func (w *watcher) takeDeaf() (addrs []string) {
 	return addrs
 }
 
-// judge decides whether what the grants hold is too old to be used. It is as old
-// as the oldest change that may be unknown or has not yet reached its grants.
+// judge decides whether what the grants hold is too old to be used. What nobody can know, for Redis is not watched
+// or not read, concerns all; a change that is known, and that its own keys keep from those who lack it, concerns
+// them alone.
 func (w *watcher) judge() {
 	s, now := w.store, time.Now()
 	backlog := s.cache.oldest()
 	w.mu.Lock()
-	good := w.live && (backlog.IsZero() || now.Sub(backlog) < s.timing.deaf)
-	if s.away.Load() && !backlog.IsZero() && backlog.Before(w.since) {
+	unread := !backlog.IsZero() && !w.readGood.After(backlog) // nothing has been read since
+	good := w.live && !(unread && now.Sub(backlog) >= s.timing.deaf)
+	if s.away.Load() && unread && backlog.Before(w.since) {
 		good = false // what was missed must be known first
 	}
 	asOf := now
@@ -214,21 +156,29 @@ func (w *watcher) judge() {
 		asOf = w.checked
 		good = good && now.Sub(asOf) < s.timing.deaf+s.timing.discover
 	}
+	limit := now.Add(-max(s.options.StaleMax, s.timing.deaf))
+	if s.away.Load() && limit.Before(w.since) {
+		limit = w.since // who has not felt all that was missed is denied for longer than the others
+	}
 	w.mu.Unlock()
-	if !backlog.IsZero() && backlog.Before(asOf) {
+	if unread && backlog.Before(asOf) {
 		asOf = backlog
 	}
+	if unread && now.Sub(backlog) >= s.timing.canary {
+		signal(w.doubt) // is it Redis, or that key?
+	}
 	away := !good && now.Sub(asOf) > s.options.StaleMax
-	if s.away.Swap(away) == away {
-		return
+	changed := s.cache.judgeGrants(limit) // first: what is allowed again must be known to all who are
+	if s.away.Swap(away) != away {
+		s.observe(Event{Kind: EventAway, OK: !away})
+		if away {
+			s.log.Error("redis is away for too long, everything is denied", "since", asOf)
+		} else {
+			s.log.Info("redis is back")
+		}
+		changed = s.cache.openGrants()
 	}
-	s.observe(Event{Kind: EventAway, OK: !away})
-	if away {
-		s.log.Error("redis is away for too long, everything is denied", "since", asOf)
-	} else {
-		s.log.Info("redis is back")
-	}
-	for _, g := range s.cache.openGrants() {
+	for _, g := range changed {
 		g.tell()
 	}
 }
@@ -243,24 +193,40 @@ func (c *cache) openGrants() []*Grant {
 	return grants
 }
 
-// readEnded notes how the last read ended.
-func (w *watcher) readEnded(err error) {
+// readEnded notes how a read ended that began at start: whether some of it went well, and what did not.
+func (w *watcher) readEnded(start time.Time, some bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.readErr = err
+	if some && start.After(w.readGood) {
+		w.readGood = start
+	}
 }
 
 // status tells whether a CONNECT can be decided, and how Redis is.
-func (w *watcher) status() (ready bool, detail string) {
+func (w *watcher) status() (ready bool, detail map[string]string) {
+	w.tryReads()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	switch {
-	case w.live && w.readErr != nil:
-		return false, "does not answer: " + w.readErr.Error()
-	case w.live && !w.store.away.Load():
-		return true, "ok"
+	detail = map[string]string{}
+	if w.writeErr != "" {
+		detail["redis_writes"] = "refused: " + w.writeErr
 	}
-	detail = "not watched for " + ago(w.since)
+	switch {
+	case w.live && w.tried != nil:
+		detail["redis"] = "does not answer: " + w.tried.Error()
+		return false, detail
+	case w.live && !w.store.away.Load():
+		detail["redis"] = "ok"
+		return true, detail
+	}
+	detail["redis"] = w.trouble()
+	return false, detail
+}
+
+// trouble says why what Redis holds is not known. w.mu is held.
+func (w *watcher) trouble() string {
+	detail := "not watched for " + ago(w.since)
 	if w.live {
 		detail = "back for " + ago(w.since) + ", being read"
 	}
@@ -273,5 +239,5 @@ func (w *watcher) status() (ready bool, detail string) {
 	if err != nil {
 		detail += ": " + err.Error()
 	}
-	return false, detail
+	return detail
 }

@@ -24,7 +24,14 @@ func stillStore(t *testing.T, stale time.Duration, since time.Time) (*Store, *se
 func (s *Store) readAll() {
 	s.cache.mu.Lock()
 	defer s.cache.mu.Unlock()
-	s.cache.dirty = nil
+	s.cache.reads = turns[*entry]{}
+}
+
+// queued is how many keys wait to be read and how many sessions to be built anew.
+func (c *cache) queued() (keys, sessions int) {
+	c.reads.each(func(*entry) { keys++ })
+	c.builds.each(func(*Grant) { sessions++ })
+	return keys, sessions
 }
 
 // A change that is known and cannot be read is as bad as one that is not known: Redis answers canaries, but no reads.
@@ -96,8 +103,8 @@ func TestAChangeDuringAReadIsReadAgain(t *testing.T) {
 	_, l, _ := s.cache.next()
 	s.cache.mark(s.keys.text(), false)
 	s.cache.finish(l, []answer{{value: emptyValue}})
-	if len(s.cache.dirty) != 1 || s.cache.oldest().IsZero() {
-		t.Errorf("%d keys are to be read; want the rule text once more", len(s.cache.dirty))
+	if keys, _ := s.cache.queued(); keys != 1 || s.cache.oldest().IsZero() {
+		t.Errorf("%d keys are to be read; want the rule text once more", keys)
 	}
 }
 

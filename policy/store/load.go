@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -17,66 +18,100 @@ func (c *cache) begin(entries []*entry) *load {
 		old:     make([]*keyValue, len(entries)),
 		done:    make(chan struct{}),
 	}
-	var oldest time.Time
 	for i, e := range entries {
 		l.since[i], l.old[i] = e.dirty, e.value
-		if oldest.IsZero() || e.dirty.Before(oldest) {
-			oldest = e.dirty
-		}
 		e.dirty, e.load = time.Time{}, l
 	}
-	c.active[l] = oldest
+	c.loads[l] = struct{}{}
 	return l
 }
 
-// answer is what a load found out about one entry; value is nil when it could not.
+// age makes the mark of e as old as since. c.mu is held.
+func (e *entry) age(since time.Time) {
+	if e.load == nil {
+		e.dirty = earlier(e.dirty, since)
+		return
+	}
+	i := slices.Index(e.load.entries, e)
+	e.load.since[i] = earlier(e.load.since[i], since)
+}
+
+// answer is what a load found out about one entry: a value, an error, or that there is more of it than one reply
+// is to hold.
 type answer struct {
 	value *keyValue
 	ttl   time.Duration // of the key; 0: it has none
+	err   error
+	more  *scan
+
+	differs bool // the value decides something otherwise than the one before
+}
+
+// compare finds out, without a lock, what is new in an answer.
+func (a *answer) compare(old *keyValue) {
+	if a.value == nil || a.value == old {
+		return
+	}
+	a.differs = !old.same(a.value)
+	if !a.differs && slices.Equal(old.notes, a.value.notes) {
+		a.value = old
+	}
 }
 
 // change is an entry whose value is another one than before.
 type change struct {
-	e *entry
-	v *keyValue
+	e       *entry
+	v       *keyValue
+	differs bool
 }
 
-// maxRest bounds how long a key that changes all the time, and is slow to read,
-// is left alone between two reads.
-const maxRest = 200 * time.Millisecond
+const (
+	// maxRest bounds how long a key that changes all the time, and is slow to read,
+	// is left alone between two reads.
+	maxRest = 200 * time.Millisecond
+	// failRest is how long a key is left alone that could not be read though it was alone.
+	failRest = 500 * time.Millisecond
+)
 
 // finish puts what was read in its place, and lets the grants that it changes
 // be built anew. It returns what is another value now.
 func (c *cache) finish(l *load, read []answer) (changes []change) {
-	took := time.Since(l.began)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.end(l, read)
+}
+
+// end is finish; of what has ended already it is nothing. c.mu is held.
+func (c *cache) end(l *load, read []answer) (changes []change) {
+	if _, underWay := c.loads[l]; !underWay {
+		return nil // the store has stopped
+	}
+	took := time.Since(l.began)
 	defer close(l.done)
-	delete(c.active, l)
+	delete(c.loads, l)
 	failed := false
 	for i, e := range l.entries {
 		e.load = nil
-		v := read[i].value
-		if e.gone {
+		a := &read[i]
+		switch {
+		case e.gone:
 			continue
-		}
-		if v == nil {
+		case a.more != nil:
+			c.goOn(a.more, l, i)
+			continue
+		case a.value == nil:
 			failed = true
-			e.dirty = l.since[i] // older than any mark made meanwhile
-			c.enqueue(e)
+			e.dirty = earlier(e.dirty, l.since[i])
+			if a.err != nil && e.slow {
+				c.rest(e, failRest)
+			} else {
+				e.slow = e.slow || a.err != nil // perhaps the others are well
+				c.enqueue(e)
+			}
 			continue
 		}
-		e.asOf = l.began
-		c.expire(e, read[i].ttl)
-		if !e.value.same(v) {
-			e.value = v
-			changes = append(changes, change{e, v})
-			if delete(c.problems, e); v.problem != "" {
-				c.problems[e] = struct{}{}
-			}
-			for _, u := range e.users {
-				c.wantBuild(u.g, l.since[i])
-			}
+		if c.settle(e, a, l, i) {
+			changes = append(changes, change{e, a.value, a.differs})
 		}
 		switch {
 		case e.dirty.IsZero():
@@ -86,18 +121,42 @@ func (c *cache) finish(l *load, read []answer) (changes []change) {
 			c.enqueue(e)
 		}
 	}
-	if failed {
+	switch {
+	case l.scanned:
+	case failed:
 		c.batch = max(1, c.batch/4) // perhaps the reply was too long
-	} else {
+	default:
 		c.batch = min(maxBatch, c.batch*2)
 	}
 	return changes
 }
 
+// settle puts what was read of l's entry i in force, and tells whether it is another value. c.mu is held.
+func (c *cache) settle(e *entry, a *answer, l *load, i int) bool {
+	e.asOf = l.began
+	e.slow = l.large
+	c.expire(e, a.ttl)
+	if a.value == e.value {
+		return false
+	}
+	e.value = a.value
+	if delete(c.problems, e); e.value.problem != "" {
+		c.problems[e] = struct{}{}
+	}
+	if a.differs {
+		for _, u := range e.users {
+			c.wantBuild(u.g, l.since[i])
+		}
+	}
+	return true
+}
+
 // fail ends a load that was never read.
 func (c *cache) fail(l *load, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	l.err = err
-	c.finish(l, make([]answer, len(l.entries)))
+	c.end(l, make([]answer, len(l.entries)))
 }
 
 // rest enqueues e in a while. Changes until then cost one read. c.mu is held.
@@ -138,50 +197,68 @@ func (c *cache) expire(e *entry, ttl time.Duration) {
 
 // read does what loads are to do, in one round trip (of each master, in a
 // Cluster), and returns an error when one of the keys could not be decided.
+func (s *Store) read(caller context.Context, loads ...*load) error {
+	answers := s.askRedis(caller, s.client, loads...)
+	var err error
+	for _, l := range loads {
+		l.shared = len(loads) > 1
+		read := answers[:len(l.entries)]
+		answers = answers[len(read):]
+		for i := range read {
+			if read[i].err != nil {
+				l.err, err = read[i].err, read[i].err
+			}
+		}
+		s.finish(l, read)
+	}
+	return err
+}
+
+// finish compares what was read with what was before, puts it in force and tells of it.
+func (s *Store) finish(l *load, read []answer) {
+	for i := range read {
+		read[i].compare(l.old[i])
+	}
+	for _, change := range s.cache.finish(l, read) {
+		s.tell(change)
+	}
+}
+
+// askRedis asks for what loads are to read, and gives an answer for each of their entries.
 //
 // The pipeline is a plain one: MULTI fails across the slots of a Cluster.
-func (s *Store) read(caller context.Context, loads ...*load) error {
+func (s *Store) askRedis(caller context.Context, client redis.UniversalClient, loads ...*load) []answer {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(caller, s.timing.read)
 	defer cancel()
-	keys := 0
-	for _, l := range loads {
-		keys += len(l.entries)
-	}
-	questions := make([]question, 0, keys)
-	answers := make([]answer, keys)
-	pipe := s.client.Pipeline()
+	var questions []question
+	pipe := client.Pipeline()
 	for _, l := range loads {
 		for i, e := range l.entries {
 			questions = append(questions, ask(ctx, pipe, e, l.old[i]))
 		}
 	}
+	answers := make([]answer, len(questions))
 	blocked := askBlocked(ctx, pipe, s.keys.blocked(), questions)
 	_, _ = pipe.Exec(ctx) // each command has its own error
-	blockedErr := blocked(answers)
-	err := blockedErr
-	for _, l := range loads {
-		l.shared = len(loads) > 1
-		read := answers[:len(l.entries)]
-		for i := range read {
-			failure := blockedErr
-			if q := &questions[i]; q.e.kind != blockedKind {
-				read[i], failure = q.answer()
-			}
-			if failure != nil {
-				l.err, err = failure, failure
-			}
+	blocked(answers)
+	var failure error
+	some := false
+	for i := range questions {
+		if q := &questions[i]; q.e.kind != blockedKind {
+			answers[i] = q.answer()
 		}
-		answers, questions = answers[len(read):], questions[len(read):]
-		for _, change := range s.cache.finish(l, read) {
-			s.tell(change)
+		if err := answers[i].err; err != nil {
+			failure = err
+		} else {
+			some = true
 		}
 	}
-	s.observe(Event{Kind: EventRead, OK: err == nil, Keys: keys, Duration: time.Since(start)})
+	s.observe(Event{Kind: EventRead, OK: failure == nil, Keys: len(questions), Duration: time.Since(start)})
 	if caller.Err() == nil {
-		s.watch.readEnded(err)
+		s.watch.readEnded(start, some, failure)
 	}
-	return err
+	return answers
 }
 
 const (
@@ -195,19 +272,20 @@ type question struct {
 	old *keyValue
 
 	text    *redis.StringCmd
-	members *redis.StringSliceCmd
+	members *redis.ScanCmd
 	exists  *redis.IntCmd
 	ttl     *redis.DurationCmd
 }
 
-// ask adds the commands for e to pipe; none for a blockedKind, which askBlocked reads.
+// ask adds the commands for e to pipe; none for a blockedKind, which askBlocked reads. No reply is longer than what
+// is taken at once.
 func ask(ctx context.Context, pipe redis.Pipeliner, e *entry, old *keyValue) question {
 	q := question{e: e, old: old}
 	switch e.kind {
 	case textKind:
-		q.text, q.ttl = pipe.Get(ctx, e.key), pipe.PTTL(ctx, e.key)
+		q.text, q.ttl = pipe.GetRange(ctx, e.key, 0, maxText), pipe.PTTL(ctx, e.key)
 	case linesKind, setKind, rolesKind:
-		q.members, q.ttl = pipe.SMembers(ctx, e.key), pipe.PTTL(ctx, e.key)
+		q.members, q.ttl = pipe.SScan(ctx, e.key, 0, "", pieceMembers), pipe.PTTL(ctx, e.key)
 	case revokedKind:
 		q.exists = pipe.Exists(ctx, e.key)
 	}
@@ -215,40 +293,45 @@ func ask(ctx context.Context, pipe redis.Pipeliner, e *entry, old *keyValue) que
 }
 
 // answer makes sense of what Redis said, other than about a blockedKind.
-func (q *question) answer() (answer, error) {
+func (q *question) answer() answer {
 	switch q.e.kind {
 	case textKind:
 		text, err := q.text.Result()
 		switch {
 		case redis.HasErrorPrefix(err, wrongType):
-			return answer{badText("the key is no string", "", q.old), q.ttl.Val()}, nil
+			return answer{value: badText("the key is no string", "", q.old), ttl: q.ttl.Val()}
 		case err != nil && !errors.Is(err, redis.Nil):
-			return answer{}, err
+			return answer{err: err}
 		}
-		return answer{textValue(q.e.key, text, q.old), q.ttl.Val()}, nil
+		return answer{value: textValue(q.e.key, text, q.old), ttl: q.ttl.Val()}
 	case revokedKind:
 		n, err := q.exists.Result()
 		if err != nil {
-			return answer{}, err
+			return answer{err: err}
 		}
-		return answer{value: yesValue(n > 0)}, nil
+		return answer{value: boolValue(n > 0)}
 	}
-	list, err := q.members.Result()
+	members, cursor, err := q.members.Result()
 	switch {
 	case redis.HasErrorPrefix(err, wrongType):
-		return answer{&keyValue{problem: wrongTypeSet}, q.ttl.Val()}, nil
+		return answer{value: &keyValue{problem: wrongTypeSet}, ttl: q.ttl.Val()}
 	case err != nil:
-		return answer{}, err
-	case q.e.kind == linesKind:
-		return answer{linesValue(q.e.key, list, q.old), q.ttl.Val()}, nil
+		return answer{err: err}
 	}
-	return answer{setValue(list, q.e.kind == rolesKind, q.old), q.ttl.Val()}, nil
+	x := &scan{e: q.e, cursor: cursor, ttl: q.ttl.Val()}
+	if value := x.take(members); value != nil {
+		return answer{value: value, ttl: x.ttl}
+	}
+	if cursor != 0 {
+		return answer{more: x}
+	}
+	return answer{value: x.value(q.old), ttl: x.ttl}
 }
 
 // askBlocked asks which of the usernames among questions are members of the blocked
 // set, which is never read whole: it may be large. The function that it returns
-// puts the answers in their places; after an error there are none.
-func askBlocked(ctx context.Context, pipe redis.Pipeliner, key string, questions []question) func([]answer) error {
+// puts the answers, or the error, in their places.
+func askBlocked(ctx context.Context, pipe redis.Pipeliner, key string, questions []question) func([]answer) {
 	var usernames []any
 	for i := range questions {
 		if e := questions[i].e; e.kind == blockedKind {
@@ -256,25 +339,23 @@ func askBlocked(ctx context.Context, pipe redis.Pipeliner, key string, questions
 		}
 	}
 	if usernames == nil {
-		return func([]answer) error { return nil }
+		return func([]answer) {}
 	}
 	reply := pipe.SMIsMember(ctx, key, usernames...)
-	return func(answers []answer) error {
+	return func(answers []answer) {
 		members, err := reply.Result()
 		wrong := redis.HasErrorPrefix(err, wrongType)
-		if err != nil && !wrong {
-			return err
-		}
 		for i := range questions {
 			switch {
 			case questions[i].e.kind != blockedKind:
 			case wrong:
 				answers[i].value = badBlocked(questions[i].old)
+			case err != nil:
+				answers[i].err = err
 			default:
-				answers[i].value = yesValue(members[0])
+				answers[i].value = boolValue(members[0])
 				members = members[1:]
 			}
 		}
-		return nil
 	}
 }

@@ -1,9 +1,9 @@
 package store
 
 import (
+	"container/list"
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"time"
 )
@@ -24,8 +24,8 @@ const (
 type loadQueue struct {
 	mu      sync.Mutex
 	work    sync.Cond // on mu: a reader may have something to do
-	waiting []*load
-	quick   int // reads under way that are not slow yet
+	waiting list.List // of *load
+	quick   int       // reads under way that are not slow yet
 	closed  bool
 }
 
@@ -38,7 +38,7 @@ func (q *loadQueue) put(l *load) bool {
 	if q.closed {
 		return false
 	}
-	q.waiting = append(q.waiting, l)
+	l.place = q.waiting.PushBack(l)
 	if q.quick < quickReads {
 		q.work.Signal()
 	}
@@ -49,36 +49,38 @@ func (q *loadQueue) put(l *load) bool {
 func (q *loadQueue) drop(l *load) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	i := slices.Index(q.waiting, l)
-	if i >= 0 {
-		q.waiting = slices.Delete(q.waiting, i, i+1)
+	if l.place == nil {
+		return false
 	}
-	return i >= 0
+	q.remove(l)
+	return true
 }
 
-// take waits for loads and returns those that go in one round trip: as many as fit, or one that is to be
-// alone. Nil: the queue is closed.
+// remove takes l out. q.mu is held.
+func (q *loadQueue) remove(l *load) {
+	q.waiting.Remove(l.place)
+	l.place = nil
+}
+
+// take waits for loads and returns those that go in one round trip, as many as fit. Nil: the queue is closed.
 func (q *loadQueue) take() (loads []*load) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for !q.closed && (len(q.waiting) == 0 || q.quick >= quickReads) {
+	for !q.closed && (q.waiting.Len() == 0 || q.quick >= quickReads) {
 		q.work.Wait()
 	}
 	if q.closed {
 		return nil
 	}
-	n, keys := 0, 0
-	for n < len(q.waiting) {
-		l := q.waiting[n]
-		if keys += len(l.entries); n > 0 && (l.alone || keys > maxBatch) {
+	keys := 0
+	for q.waiting.Len() > 0 {
+		l := q.waiting.Front().Value.(*load)
+		if keys += len(l.entries); loads != nil && keys > maxBatch {
 			break
 		}
-		if n++; l.alone {
-			break
-		}
+		q.remove(l)
+		loads = append(loads, l)
 	}
-	loads = append(loads, q.waiting[:n]...)
-	q.waiting = dropFirst(q.waiting, n)
 	q.quick++
 	return loads
 }
@@ -88,19 +90,17 @@ func (q *loadQueue) leave() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.quick--
-	if len(q.waiting) > 0 {
+	if q.waiting.Len() > 0 {
 		q.work.Signal()
 	}
 }
 
-// close lets the readers end, and returns what none of them has taken.
-func (q *loadQueue) close() (left []*load) {
+// close lets the readers end, whatever waits.
+func (q *loadQueue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
-	left, q.waiting = q.waiting, nil
 	q.work.Broadcast()
-	return left
 }
 
 var errStopped = errors.New("the store has stopped")

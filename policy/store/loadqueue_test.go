@@ -98,10 +98,10 @@ func (s *testStore) hold() (goOn func()) {
 func (s *testStore) waiting() (loads, keys int) {
 	s.loads.mu.Lock()
 	defer s.loads.mu.Unlock()
-	if len(s.loads.waiting) > 0 {
-		keys = len(s.loads.waiting[0].entries)
+	if first := s.loads.waiting.Front(); first != nil {
+		keys = len(first.Value.(*load).entries)
 	}
-	return len(s.loads.waiting), keys
+	return s.loads.waiting.Len(), keys
 }
 
 func TestReadsThatWaitTogetherShareARoundTrip(t *testing.T) {
@@ -162,6 +162,7 @@ func TestASlowReadHoldsUpNobodyElse(t *testing.T) {
 func TestWhoSharedAFailedRoundTripIsReadAlone(t *testing.T) {
 	_, s, _ := chatUser(t)
 	s.client.AddHook(gate{user: "mallory", fail: true})
+	s.alone.AddHook(gate{user: "mallory", fail: true})
 	goOn := s.hold()
 	done := make(chan struct{})
 	go func() {

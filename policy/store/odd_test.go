@@ -186,7 +186,7 @@ func TestConcurrentOpensOfOneUserShareALoad(t *testing.T) {
 	}
 	wg.Wait()
 	// bob's lines, roles, rooms, banned.
-	if got := r.calls()["smembers"] - before["smembers"]; got != 4 {
+	if got := r.calls()["sscan"] - before["sscan"]; got != 4 {
 		t.Errorf("200 sessions of one user read %d sets; want 4", got)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -158,6 +159,53 @@ func limitClient(o *redis.UniversalOptions) {
 	o.PoolSize = 2 * maxReads
 	o.PipelinePoolSize = -1 // pipelines are all that we do
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+}
+
+// maxReply bounds the bytes of the replies to what is sent in one go: a few long members cost no more than many
+// short ones.
+const maxReply = 2 * maxBytes
+
+var errReplyTooLong = errors.New("the reply is too long")
+
+// boundedClient makes a client whose connections fail when a reply is too long.
+func boundedClient(o *redis.UniversalOptions, connections int) redis.UniversalClient {
+	own := *o
+	own.PoolSize = connections
+	dial := redis.NewDialer(own.Simple())
+	own.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		bounded := &boundedConn{Conn: conn}
+		if raw, ok := conn.(syscall.Conn); ok {
+			return struct {
+				*boundedConn
+				syscall.Conn
+			}{bounded, raw}, nil // go-redis looks there whether the server has closed it
+		}
+		return bounded, nil
+	}
+	return redis.NewUniversalClient(&own)
+}
+
+// boundedConn is used by one goroutine at a time.
+type boundedConn struct {
+	net.Conn
+	read int // since the last Write
+}
+
+func (c *boundedConn) Write(p []byte) (int, error) {
+	c.read = 0
+	return c.Conn.Write(p)
+}
+
+func (c *boundedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if c.read += n; c.read > maxReply {
+		return 0, errReplyTooLong
+	}
+	return n, err
 }
 
 // watchClient makes the client whose only connection listens for invalidations:

@@ -23,7 +23,7 @@ import (
 func TestLeastRightsSuffice(t *testing.T) {
 	r := startRedis(t)
 	r.do("ACL", "SETUSER", "gateway", "on", ">se:cr@t/", "resetkeys", "~topicgate:*", "resetchannels", "&topicgate:*", "nocommands",
-		"+get", "+smembers", "+smismember", "+exists", "+pttl", "+set", "+subscribe", "+ping", "+hello", "+client|tracking")
+		"+getrange", "+sscan", "+scard", "+smismember", "+exists", "+pttl", "+set", "+publish", "+subscribe", "+ping", "+hello", "+client|tracking")
 	r.do("SET", "topicgate:acl", roomRules)
 	s := startStore(t, "redis://gateway:se%3Acr%40t%2F@"+r.addr)
 	g := s.open(t, policy.Principal{Username: "alice", TokenID: "1"})

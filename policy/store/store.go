@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -41,7 +42,9 @@ type Store struct {
 	options Options
 	log     *slog.Logger
 	keys    keyNames
-	client  redis.UniversalClient // nil: rules from the file alone
+	client  redis.UniversalClient // for what is read together, and the canaries; nil: rules from the file alone
+	alone   redis.UniversalClient // for scans
+	others  redis.UniversalClient // for who else uses Redis
 	nothing *policy.Access
 	timing  timing
 
@@ -113,7 +116,9 @@ func New(o Options) (*Store, error) {
 	redis.SetLogger(clientLog{s.log}) // go-redis has one logger for the whole process
 	data := *options
 	data.Protocol = 2 // nothing is pushed to it: each reply would be looked at for that
-	s.client = redis.NewUniversalClient(&data)
+	s.client = boundedClient(&data, data.PoolSize)
+	s.alone = boundedClient(&data, scanners)
+	s.others = redis.NewUniversalClient(&data)
 	s.watch = newWatcher(s, options, rand.Text())
 	s.cache.pin(s.keys)
 	return s, nil
@@ -123,8 +128,6 @@ func New(o Options) (*Store, error) {
 // ended, everything that it started has ended; grants keep their last Access.
 func (s *Store) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer s.cache.stop()
 	for range builders {
 		wg.Go(func() { s.work(ctx) })
 	}
@@ -133,11 +136,15 @@ func (s *Store) Run(ctx context.Context) error {
 		for range maxReads {
 			wg.Go(func() { s.serveLoads(ctx) })
 		}
+		for range scanners {
+			wg.Go(func() { s.readAlone(ctx) })
+		}
 	}
 	<-ctx.Done()
-	for _, l := range s.loads.close() {
-		s.cache.fail(l, errStopped)
-	}
+	s.loads.close()
+	s.cache.stop()
+	wg.Wait()
+	s.cache.failAll(errStopped)
 	return nil
 }
 
@@ -147,12 +154,12 @@ func (s *Store) Close() error {
 	if s.client == nil {
 		return nil
 	}
-	return s.client.Close()
+	return errors.Join(s.client.Close(), s.alone.Close(), s.others.Close())
 }
 
 // Client is the connection pool to Redis, for the audit stream and the registry
 // of sessions; nil without Redis. Each of its commands has a time limit.
-func (s *Store) Client() redis.UniversalClient { return s.client }
+func (s *Store) Client() redis.UniversalClient { return s.others }
 
 // Reload reads the policy file again, and puts it in force for all grants. A file
 // that is missing or does not parse leaves the old one in force.

@@ -12,11 +12,11 @@ import (
 type keyKind uint8
 
 const (
-	textKind    keyKind = iota // GET: rule text for everybody
-	linesKind                  // SMEMBERS: rule lines of a user or a role
-	setKind                    // SMEMBERS: values of a {set}
+	textKind    keyKind = iota // GETRANGE: rule text for everybody
+	linesKind                  // SSCAN: rule lines of a user or a role
+	setKind                    // SSCAN: values of a {set}
 	rolesKind                  // the same, for the set that also adds roles
-	blockedKind                // SISMEMBER: one username in the set of blocked ones
+	blockedKind                // SMISMEMBER: one username in the set of blocked ones
 	revokedKind                // EXISTS: one token
 )
 
@@ -28,6 +28,8 @@ type keyValue struct {
 	set     policy.Set      // setKind, rolesKind
 	yes     bool            // blockedKind, revokedKind
 	unknown bool            // blockedKind: could not be decided, ever
+
+	tooLarge bool // and was not read; nothing is allowed to who needs it
 
 	problem string   // why the key does not count as it stands, for status and log; "" when it does
 	notes   []string // what is skipped or odd in it, for the log
@@ -47,6 +49,9 @@ var emptyValue = &keyValue{}
 func textValue(source, text string, old *keyValue) *keyValue {
 	if text == "" {
 		return emptyValue
+	}
+	if len(text) > maxText {
+		return badText(fmt.Sprintf("the text is longer than %d bytes", maxText), "", old)
 	}
 	if old != nil && old.text == text && old.problem == "" {
 		return old
@@ -71,6 +76,7 @@ func linesValue(source string, members []string, old *keyValue) *keyValue {
 		return emptyValue
 	}
 	slices.Sort(members) // the order in which Redis lists a set means nothing
+	members = slices.Compact(members)
 	if old != nil && old.problem == "" && slices.Equal(old.members, members) {
 		return old
 	}
@@ -86,16 +92,16 @@ func setValue(members []string, roles bool, old *keyValue) *keyValue {
 	v := &keyValue{set: set}
 	if roles {
 		slices.Sort(members)
-		v.members = members // unlike a value that expands, a role may hold anything
+		v.members = slices.Compact(members) // unlike a value that expands, a role may hold anything
 	}
 	if n := len(skipped); n > 0 {
-		v.notes = []string{fmt.Sprintf("%d of %d values may not stand in a topic and are skipped, such as %q", n, len(members), skipped[0])}
-	}
-	if old != nil && old.same(v) {
-		return old
+		v.notes = []string{fmt.Sprintf("%d of %d values may not stand in a topic and are skipped, such as %q", n, len(members), slices.Min(skipped))}
 	}
 	return v
 }
+
+// tooLarge stands for what is not read.
+func tooLarge(problem string) *keyValue { return &keyValue{problem: problem, tooLarge: true} }
 
 // maxNotes bounds what one key may say in the log.
 const maxNotes = 5
@@ -113,7 +119,7 @@ func problemTexts(problems policy.Problems) []string {
 
 var trueValue = &keyValue{yes: true}
 
-func yesValue(b bool) *keyValue {
+func boolValue(b bool) *keyValue {
 	if b {
 		return trueValue
 	}

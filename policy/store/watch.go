@@ -46,16 +46,23 @@ type watcher struct {
 	tracking []any
 	kick     chan struct{} // a canary is wanted now
 	look     chan struct{} // the masters may have changed
+	doubt    chan struct{} // can Redis be read at all?
 
-	mu      sync.Mutex
-	nodes   map[string]*server // by addr
-	checked time.Time          // Cluster: when the masters were last known
-	slots   string             // Cluster: which master had which slots
-	live    bool
-	liveC   chan struct{} // closed while live
-	since   time.Time     // when live last changed
-	lastErr error         // Cluster: of the last look
-	readErr error         // of the last read; nil: it went well
+	mu       sync.Mutex
+	nodes    map[string]*server // by addr
+	checked  time.Time          // Cluster: when the masters were last known
+	slots    string             // Cluster: which master had which slots
+	live     bool
+	liveC    chan struct{} // closed while live
+	since    time.Time     // when live last changed
+	lastErr  error         // Cluster: of the last look
+	readErr  error         // of the last read; nil: it went well
+	readGood time.Time     // when the last read began of which something went well
+	writeErr string        // why Redis refuses writes; "": it does not
+	tried    error         // of the last attempt to read what a session does
+	triedAt  time.Time
+
+	trying sync.Mutex // one attempt at a time
 }
 
 func newWatcher(s *Store, options *redis.UniversalOptions, process string) *watcher {
@@ -66,6 +73,7 @@ func newWatcher(s *Store, options *redis.UniversalOptions, process string) *watc
 		tracking: []any{"client", "tracking", "on", "bcast"},
 		kick:     make(chan struct{}, 1),
 		look:     make(chan struct{}, 1),
+		doubt:    make(chan struct{}, 1),
 		nodes:    make(map[string]*server),
 		liveC:    make(chan struct{}),
 		since:    time.Now(),
@@ -92,6 +100,7 @@ func (w *watcher) run(ctx context.Context) {
 	w.mu.Unlock()
 	wg.Go(func() { w.singCanaries(ctx) })
 	wg.Go(func() { w.judgeAll(ctx) })
+	wg.Go(func() { w.doubts(ctx) })
 	<-ctx.Done()
 }
 
@@ -124,7 +133,7 @@ func (w *watcher) listen(ctx context.Context, n *server) error {
 	if err := client.RegisterPushNotificationHandler("invalidate", invalidations{w, n}, false); err != nil {
 		return err
 	}
-	// Nobody publishes there: a subscription makes the connection one that reads.
+	// A subscription makes the connection one that reads. Messages there are canaries; see sing.
 	sub := client.Subscribe(ctx, w.store.keys.gateway(w.process))
 	defer sub.Close()
 	defer context.AfterFunc(ctx, func() { _ = sub.Close() })()
@@ -138,8 +147,11 @@ func (w *watcher) listen(ctx context.Context, n *server) error {
 		if err != nil {
 			return err
 		}
-		if _, ok := message.(*redis.Subscription); ok {
+		switch message := message.(type) {
+		case *redis.Subscription:
 			w.subscribed(n)
+		case *redis.Message:
+			w.canarySeen(n, message.Payload)
 		}
 	}
 }
