@@ -24,7 +24,10 @@ func stillStore(t *testing.T, stale time.Duration, since time.Time) (*Store, *se
 func (s *Store) readAll() {
 	s.cache.mu.Lock()
 	defer s.cache.mu.Unlock()
-	s.cache.reads = turns[*entry]{}
+	for !s.cache.reads.empty() {
+		e := s.cache.reads.take(func(*entry) int { return 0 })
+		e.queued, e.dirty = false, time.Time{}
+	}
 }
 
 // queued is how many keys wait to be read and how many sessions to be built anew.
