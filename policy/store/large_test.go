@@ -28,7 +28,9 @@ func (r *testRedis) fill(key, prefix string, n int) {
 }
 
 // refusedFor is the Reason for which a topic may not be read.
-func refusedFor(g *Grant, topicName string) string { return g.Access().Receive([]byte(topicName)).Reason }
+func refusedFor(g *Grant, topicName string) string {
+	return g.Access().Receive([]byte(topicName)).Reason
+}
 
 func TestALargeSetIsReadInPieces(t *testing.T) {
 	const members = 12_000

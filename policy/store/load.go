@@ -294,6 +294,9 @@ func ask(ctx context.Context, pipe redis.Pipeliner, e *entry, old *keyValue) que
 
 // answer makes sense of what Redis said, other than about a blockedKind.
 func (q *question) answer() answer {
+	if q.ttl != nil && q.ttl.Err() != nil {
+		return answer{err: q.ttl.Err()}
+	}
 	switch q.e.kind {
 	case textKind:
 		text, err := q.text.Result()

@@ -16,7 +16,7 @@ import (
 // quick makes the watcher as impatient as a test.
 var quick = timed(func(t *timing) {
 	t.canary, t.deaf, t.judge = 100*time.Millisecond, 500*time.Millisecond, 20*time.Millisecond
-	t.openWait = 200 * time.Millisecond
+	t.openWait, t.fresh = 200*time.Millisecond, 50*time.Millisecond
 })
 
 // chatUser is a server with the rules of a chat, a store, and alice in room 7.

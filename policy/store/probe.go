@@ -8,16 +8,13 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// freshRead is for how long a read that went well shows that the next one will, too.
-const freshRead = 5 * time.Second
-
 // tryReads finds out whether Redis can serve a session, unless that is known: by the commands that one uses.
 func (w *watcher) tryReads() {
 	w.trying.Lock()
 	defer w.trying.Unlock()
 	now := time.Now()
 	w.mu.Lock()
-	known := w.readErr == nil && now.Sub(w.readGood) < freshRead
+	known := w.readErr == nil && now.Sub(w.readGood) < w.store.timing.fresh
 	if known {
 		w.tried = nil
 	}

@@ -68,6 +68,7 @@ type timing struct {
 	canary   time.Duration // between two canaries
 	deaf     time.Duration // without an invalidation of a canary
 	judge    time.Duration // between two looks at all that
+	fresh    time.Duration // for which a read that went well shows that the next one will, too
 	discover time.Duration // between two looks at the Cluster's masters
 	reread   time.Duration // of everything cached, as a last resort
 }
@@ -79,6 +80,7 @@ var usualTiming = timing{
 	canary:   time.Second,
 	deaf:     2700 * time.Millisecond, // so that with the time between two looks it is noticed within 3 s
 	judge:    200 * time.Millisecond,
+	fresh:    5 * time.Second,
 	discover: 2 * time.Second,
 	reread:   5 * time.Minute,
 }

@@ -29,6 +29,10 @@ func (s *testStore) Write(p []byte) (int, error) {
 func (s *testStore) count(f func(Event) bool) (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.countLocked(f)
+}
+
+func (s *testStore) countLocked(f func(Event) bool) (n int) {
 	for _, e := range s.events {
 		if f(e) {
 			n++
