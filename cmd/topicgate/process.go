@@ -69,6 +69,7 @@ func newProcess(c config.Config, log *slog.Logger, stdout io.Writer) (*process, 
 	if err != nil {
 		return nil, err
 	}
+	p.metrics.WatchPolicy(p.store.OldestChange)
 	p.audit = newAudit(c, p, stdout)
 	options, err := p.gatewayOptions(c)
 	if err != nil {

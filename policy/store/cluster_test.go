@@ -133,3 +133,43 @@ func TestClusterWithAHashTagAsPrefix(t *testing.T) {
 	}
 	eventually(t, "text", func() bool { return reads(g, "a") })
 }
+
+// A Cluster whose masters refuse writes is watched, each of them.
+func TestClusterThatRefusesWritesIsWatched(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: making a Cluster takes some seconds")
+	}
+	t.Parallel()
+	url, masters, client := startCluster(t)
+	ctx := t.Context()
+	if err := client.Set(ctx, "topicgate:acl", roomRules, 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	const users = 30
+	for i := range users {
+		if err := client.SAdd(ctx, fmt.Sprintf("topicgate:user:u%d:rooms", i), "7").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, m := range masters {
+		m.do("CONFIG", "SET", "maxmemory-policy", "noeviction")
+		m.do("CONFIG", "SET", "maxmemory", "1")
+	}
+	s := startStore(t, url, quick)
+	grants := make([]*Grant, users)
+	for i := range grants {
+		grants[i] = s.open(t, policy.Principal{Username: fmt.Sprint("u", i)})
+		if !reads(grants[i], "chat/room/7/x") {
+			t.Errorf("u%d does not read the room", i)
+		}
+	}
+	for i, g := range grants {
+		if err := client.SRem(ctx, fmt.Sprintf("topicgate:user:u%d:rooms", i), "7").Err(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, fmt.Sprintf("u%d left", i), func() bool { return !reads(g, "chat/room/7/x") })
+	}
+	if st := s.Status(); !st.Ready || !strings.Contains(st.Detail["redis_writes"], "OOM") {
+		t.Errorf("Status() = %+v; want ready, with the error", st)
+	}
+}
