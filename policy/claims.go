@@ -124,21 +124,23 @@ func text(raw string) string {
 	return string(decoded)
 }
 
-// value finds a claim by its dotted path. A string, an integer and a boolean stand for themselves, a list for
-// each of its strings, all else for nothing.
+// value finds a claim by its dotted path. A name may itself hold dots, as URLs do: the longest one that is there
+// counts, first of all the whole path. A string, an integer and a boolean stand for themselves, a list for each of
+// its strings, all else for nothing.
 func (m members) value(path string) meaning {
-	name, rest, deeper := strings.Cut(path, ".")
-	raw, ok := m.get(name)
-	switch {
-	case !ok:
-		return meaning{}
-	case deeper:
-		return membersOf(raw).value(rest)
-	case raw[0] == '[':
-		set, _ := NewSet(stringsOf(raw))
-		return meaning{many: set}
+	if raw, ok := m.get(path); ok {
+		if raw[0] == '[' {
+			set, _ := NewSet(stringsOf(raw))
+			return meaning{many: set}
+		}
+		return single(scalar(raw))
 	}
-	return single(scalar(raw))
+	for end := strings.LastIndexByte(path, '.'); end >= 0; end = strings.LastIndexByte(path[:end], '.') {
+		if raw, ok := m.get(path[:end]); ok && raw[0] == '{' {
+			return membersOf(raw).value(path[end+1:])
+		}
+	}
+	return meaning{}
 }
 
 // stringsOf returns the strings of a JSON array.

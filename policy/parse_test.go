@@ -97,6 +97,11 @@ func TestEveryInvalidLineIsReported(t *testing.T) {
 		{"pattern read a/{{r}}", `f:1:16: "{r" is no name (set names are letters, digits, _ and -; claims are {claim.NAME}, with dots between names)`},
 		{"pattern read a/{claim.}", `f:1:16: claim path "" has an empty name (write {claim.NAME} or {claim.NAME.NAME})`},
 		{"pattern read a/{claim.a..b}", `f:1:16: claim path "a..b" has an empty name (write {claim.NAME} or {claim.NAME.NAME})`},
+		{"pattern read a/{claim.https://e.com/x", `f:1:16: '{' is not closed within its level`},
+		{"pattern read a/{claim.https://e.com/{rooms}", `f:1:16: '{' is not closed within its level`},
+		{"pattern read a/{claim.https://e.com/x}/b#", `f:1:41: '#' must be a whole level`},
+		{"pattern read a/{claim.https://e.com/x#y}/b", `f:1:16: "claim.https://e.com/x#y" is no name (set names are letters, digits, _ and -; claims are {claim.NAME}, with dots between names)`},
+		{"pattern read a/{claim.https://e.com/x.}", `f:1:16: claim path "https://e.com/x." has an empty name (write {claim.NAME} or {claim.NAME.NAME})`},
 		{"pattern read a/b#", `f:1:17: '#' must be a whole level`},
 		{"pattern read a/b # all", `f:1:18: '#' must be a whole level (a comment is a line of its own)`},
 		{"pattern read a/#/b", `f:1:16: '#' must be the last level`},
@@ -142,6 +147,9 @@ func TestWarnings(t *testing.T) {
 		{"role r\ntopic read a/%u/{x}", []string{
 			`f:2:14: warning: topic lines take no placeholders: %u is literal here (as in mosquitto; write "pattern")`,
 			`f:2:17: warning: topic lines take no placeholders: {x} is literal here (write "pattern")`,
+		}},
+		{"role r\ntopic read a/{claim.https://e.com/x}/b", []string{
+			`f:2:14: warning: topic lines take no placeholders: {claim.https://e.com/x} is literal here (write "pattern")`,
 		}},
 		{"pattern read", []string{`f:1:9: warning: "read" is taken as the filter: nothing follows it`}},
 		{"pattern read $topicgate/x", []string{

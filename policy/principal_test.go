@@ -20,7 +20,9 @@ func TestClaimValues(t *testing.T) {
 		"text": "acme", "escaped": "\u00e9\"", "number": 42, "negative": -7, "big": 9007199254740993, "fraction": 1.0, "exponent": 1e3,
 		"huge": 1e999, "yes": true, "no": false, "null": null, "empty": "", "slash": "a/b", "half": "\ud800",
 		"object": {"x": {"y": "deep"}}, "a.b": "flat", "twice": "first", "twice": "last", "Text": "other",
-		"list": ["a", "b", "a", "c/d", "", 5, 1e999, null, ["e"], {"f": "g"}, "h\u0069"], "none": [], "outer": {"list": ["in"], "n": 1}
+		"list": ["a", "b", "a", "c/d", "", 5, 1e999, null, ["e"], {"f": "g"}, "h\u0069"], "none": [], "outer": {"list": ["in"], "n": 1},
+		"https://example.com/tenant": "url", "https://example.com/app": {"roles": ["r1", "r.2"], "a.b": "within"}, "http://x.y/list": ["l"],
+		"out.er": {"n": "dotted"}, "outer.n": "whole", "text.x": {"y": "below"}, "dot": {"ted": {"v": "path"}}, "dot.ted": "none"
 	}`
 	for _, tt := range []struct {
 		path string
@@ -45,13 +47,23 @@ func TestClaimValues(t *testing.T) {
 		{"object.x", nil},
 		{"object.x.y", []string{"deep"}},
 		{"object.x.y.z", nil},
-		{"text.x", nil},
+		{"text.x", nil}, // an object
+		{"text.x.y", []string{"below"}},
 		{"list.x", nil},
-		{"a.b", nil},
+		{"a.b", []string{"flat"}},
+		{"https://example.com/tenant", []string{"url"}},
+		{"https://example.com/app", nil},
+		{"https://example.com/app.roles", []string{"r.2", "r1"}},
+		{"https://example.com/app.a.b", []string{"within"}},
+		{"http://x.y/list", []string{"l"}},
+		{"http://x.y/none", nil},
+		{"out.er.n", []string{"dotted"}},
+		{"dot.ted", []string{"none"}},
+		{"dot.ted.v", []string{"path"}}, // "dot.ted" holds nothing
 		{"twice", []string{"last"}},
 		{"list", []string{"a", "b", "hi"}},
 		{"outer.list", []string{"in"}},
-		{"outer.n", []string{"1"}},
+		{"outer.n", []string{"whole"}}, // before the path
 		{"none", nil},
 		{"missing", nil},
 	} {
