@@ -224,18 +224,21 @@ func (p *parser) finish() *Ruleset {
 		}
 	}
 	slices.Sort(rs.setNames)
-	p.finishScope(&rs.everybody)
+	useless := make(map[*Rule]bool)
+	p.finishScope(&rs.everybody, useless)
 	for _, s := range rs.users {
-		p.finishScope(s)
+		p.finishScope(s, useless)
 	}
 	for _, s := range rs.roles {
-		p.finishScope(s)
+		p.finishScope(s, useless)
 	}
+	p.warnMeetings(useless)
 	rs.warnings.sort()
 	return rs
 }
 
-func (p *parser) finishScope(s *scope) {
+// finishScope makes the trie ready, and tells of rules that never allow anything, which it adds to useless.
+func (p *parser) finishScope(s *scope, useless map[*Rule]bool) {
 	s.root.seal()
 	if !s.denies && !p.rules.everybody.denies {
 		return
@@ -244,15 +247,14 @@ func (p *parser) finishScope(s *scope) {
 		if r.rights == deny {
 			continue
 		}
-		by := s.root.deniedBy(r.levels, true)
+		by, hint := s.root.deniedBy(r.levels, true), ""
 		if by == nil {
 			by = p.rules.everybody.root.deniedBy(r.levels, true)
+			hint = mosquittoHint(&p.rules.everybody, s)
 		}
 		if by != nil {
-			p.rules.warnings = append(p.rules.warnings, Problem{
-				Source: p.source, Line: r.line, Column: 1, Text: r.Text, Warning: true,
-				Message: "never allows anything: all of it is denied by " + by.String(),
-			})
+			useless[r] = true
+			p.warnOf(r, "never allows anything: all of it is denied by "+by.String(), hint)
 		}
 	}
 }

@@ -17,11 +17,22 @@
 // the entry. A few builders take marked entries, read them, many in one round
 // trip, and build the grants that have got another value; then they call what
 // Open was given. A change that is marked while its key is read has it read again.
+// The mark's time goes on from the key to the grant, and to what the grant newly
+// needs, until the change is felt.
 //
 // A canary, written each second through the client that reads go through, proves
-// that the watching connection still tells everything. Whatever was read before
-// that is proved is read again. What is known to be older than Options.StaleMax
-// is used no more: every Access then allows nothing until it is known again.
+// that the watching connection still tells everything; where Redis refuses writes
+// it is a message to that connection. Whatever was read before that is proved is
+// read again. When nothing can be watched or read for longer than
+// Options.StaleMax, every Access allows nothing until what was missed is known.
+//
+// # One party's trouble
+//
+// Builds and reads serve users in turn, by cost ([turns]). A set that is more than
+// one reply is to hold, and a key that could not be read together with others, is
+// read alone, piece by piece, on other connections ([scan]); what is too large is
+// not read, and denies everything to who needs it. A grant whose own keys cannot be
+// read for longer than StaleMax is denied alone, and comes back by itself.
 //
 // # Order of locks
 //
