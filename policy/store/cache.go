@@ -57,8 +57,8 @@ type load struct {
 	done    chan struct{} // closed at the end
 
 	// Valid at the end.
-	shared bool  // it shared a round trip with others
-	err    error // one of the entries could not be decided
+	err   error // one of the entries could not be decided
+	again bool  // but may be when it is read alone
 }
 
 // cache holds the keys that open grants need, and the work to be done on them.

@@ -181,13 +181,13 @@ func (o *Opening) step() {
 	}
 }
 
-// await returns when all that step asked for has been read. What shared a round trip with others and failed, perhaps
-// because of them, is no error yet: it is read once more, alone.
+// await returns when all that step asked for has been read. What was read together and failed, perhaps because of
+// one key, is no error yet: each key is read once more, alone.
 func (o *Opening) await(ctx context.Context) error {
 	if l := o.mine; l != nil {
 		select {
 		case <-l.done:
-			if l.err != nil && !l.shared {
+			if l.err != nil && !l.again {
 				return l.err
 			}
 		case <-ctx.Done():

@@ -205,7 +205,7 @@ func (w *watcher) readEnded(start time.Time, some bool, err error) {
 
 // status tells whether a CONNECT can be decided, and how Redis is.
 func (w *watcher) status() (ready bool, detail map[string]string) {
-	w.tryReads()
+	w.tryReads(false)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	detail = map[string]string{}

@@ -116,6 +116,25 @@ func TestWhatIsTooLargeConcernsThoseWhoNeedItAlone(t *testing.T) {
 	}
 }
 
+// The first session of a user whose keys are too large finds that out, though nobody has read them before.
+func TestTheFirstWhoNeedsWhatIsTooLargeIsLetIn(t *testing.T) {
+	r, s, _ := chatUser(t)
+	long := strings.Repeat("x", 1<<20)
+	r.fill("topicgate:user:carol:rooms", long, maxReply>>20+1)
+	r.fill("topicgate:acl:user:dave", "read chat/room/", maxLines+1)
+	for _, user := range []string{"carol", "dave"} {
+		if got := refusedFor(s.open(t, policy.Principal{Username: user}), "chat/to/"+user); got != policy.ReasonTooLarge {
+			t.Errorf("%s is refused for %q; want %q", user, got, policy.ReasonTooLarge)
+		}
+	}
+	// One key alone that nobody has read, since it is the only one that is new.
+	r.fill("topicgate:acl:role:mod", long, maxReply>>20+1)
+	alice := s.open(t, policy.Principal{Username: "alice", ClientID: "2", Roles: []string{"mod"}})
+	if got := refusedFor(alice, "chat/to/alice"); got != policy.ReasonTooLarge {
+		t.Errorf("alice as mod is refused for %q; want %q", got, policy.ReasonTooLarge)
+	}
+}
+
 func TestATooLargeSetIsNotRead(t *testing.T) {
 	r, s, _ := chatUser(t)
 	r.fill("topicgate:user:carol:rooms", "", maxMembers+1)

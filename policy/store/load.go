@@ -199,9 +199,9 @@ func (c *cache) expire(e *entry, ttl time.Duration) {
 // Cluster), and returns an error when one of the keys could not be decided.
 func (s *Store) read(caller context.Context, loads ...*load) error {
 	answers := s.askRedis(caller, s.client, loads...)
+	together := len(answers) > 1
 	var err error
 	for _, l := range loads {
-		l.shared = len(loads) > 1
 		read := answers[:len(l.entries)]
 		answers = answers[len(read):]
 		for i := range read {
@@ -209,6 +209,7 @@ func (s *Store) read(caller context.Context, loads ...*load) error {
 				l.err, err = read[i].err, read[i].err
 			}
 		}
+		l.again = together || errors.Is(l.err, errReplyTooLong)
 		s.finish(l, read)
 	}
 	return err

@@ -8,13 +8,14 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// tryReads finds out whether Redis can serve a session, unless that is known: by the commands that one uses.
-func (w *watcher) tryReads() {
+// tryReads finds out whether Redis can serve a session, by the commands that one uses: unless reads that went well
+// show it, and nothing makes that doubtful.
+func (w *watcher) tryReads(doubtful bool) {
 	w.trying.Lock()
 	defer w.trying.Unlock()
 	now := time.Now()
 	w.mu.Lock()
-	known := w.readErr == nil && now.Sub(w.readGood) < w.store.timing.fresh
+	known := !doubtful && w.readErr == nil && now.Sub(w.readGood) < w.store.timing.fresh
 	if known {
 		w.tried = nil
 	}
@@ -41,7 +42,7 @@ func (w *watcher) doubts(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-w.doubt:
-			w.tryReads()
+			w.tryReads(true)
 		}
 	}
 }

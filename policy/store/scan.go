@@ -202,7 +202,7 @@ func (x *scan) take(members []string) *keyValue {
 
 // value is what all the pieces make.
 func (x *scan) value(old *keyValue) *keyValue {
-	v := emptyValue
+	var v *keyValue
 	if x.e.kind == linesKind {
 		v = linesValue(x.e.key, x.members, old)
 	} else {
