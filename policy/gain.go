@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"reflect"
 	"slices"
 	"strings"
 )
@@ -194,7 +193,7 @@ func (m meaning) beyond(other meaning) (fresh meaning, some bool) {
 		_, known := other.many[m.one]
 		return m, m.one != "" && m.one != other.one && !known
 	}
-	if reflect.ValueOf(m.many).Pointer() == reflect.ValueOf(other.many).Pointer() {
+	if sameMap(m.many, other.many) {
 		return meaning{}, false
 	}
 	fresh.many = Set{}

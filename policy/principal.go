@@ -77,6 +77,17 @@ func (a *Access) Next(p Principal, sets map[string]Set, rulesets ...*Ruleset) *A
 	return a
 }
 
+// Same tells whether a decides everything as other does, since both are made of the same rules and values. That may
+// be so by chance where it is false.
+func (a *Access) Same(other *Access) bool {
+	if a == nil || other == nil {
+		return a == other
+	}
+	return a.reason == other.reason && a.written == other.written && slices.EqualFunc(a.views, other.views, func(v, w view) bool {
+		return v.scope == w.scope && v.order == w.order && slices.EqualFunc(v.values, w.values, meaning.same)
+	})
+}
+
 // rolesOf is every role of p, once.
 func rolesOf(p Principal, sets map[string]Set) []string {
 	roles := slices.Clone(p.Roles)

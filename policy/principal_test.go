@@ -110,3 +110,38 @@ func TestClaimsThatAreNoJSON(t *testing.T) {
 		}
 	}
 }
+
+func TestSameRulesAndValuesDecideTheSame(t *testing.T) {
+	rs, other := mustParse(t, "pattern read a/{s}/{claim.c}/%u\nrole r\ntopic read b\n"), mustParse(t, "pattern read a/{s}/{claim.c}/%u\nrole r\ntopic read b\n")
+	p := Principal{Username: "u", Claims: `{"c":["x"],"exp":1}`}
+	set := setOf("1", "2")
+	a := NewAccess(p, map[string]Set{"s": set}, rs)
+	with := func(f func(p *Principal)) Principal { q := p; f(&q); return q }
+	for _, tt := range []struct {
+		name string
+		b    *Access
+		want bool
+	}{
+		{"itself", a, true},
+		{"the same", NewAccess(p, map[string]Set{"s": set}, rs), true},
+		{"an equal set", NewAccess(p, map[string]Set{"s": setOf("2", "1")}, rs), true},
+		{"another token", a.Next(with(func(p *Principal) { p.Claims = `{"c":["x"],"exp":2}` }), map[string]Set{"s": set}, rs), true},
+		{"another set", NewAccess(p, map[string]Set{"s": setOf("1", "3")}, rs), false},
+		{"a larger set", NewAccess(p, map[string]Set{"s": setOf("1", "2", "3")}, rs), false},
+		{"no set", NewAccess(p, nil, rs), false},
+		{"another claim", NewAccess(with(func(p *Principal) { p.Claims = `{"c":["y"]}` }), map[string]Set{"s": set}, rs), false},
+		{"no list", NewAccess(with(func(p *Principal) { p.Claims = `{"c":"x"}` }), map[string]Set{"s": set}, rs), false},
+		{"another user", NewAccess(with(func(p *Principal) { p.Username = "v" }), map[string]Set{"s": set}, rs), false},
+		{"a role", NewAccess(with(func(p *Principal) { p.Roles = []string{"r"} }), map[string]Set{"s": set}, rs), false},
+		{"other rules", NewAccess(p, map[string]Set{"s": set}, other), false},
+		{"nothing", NothingAllowed(), false},
+		{"nil", nil, false},
+	} {
+		if got := a.Same(tt.b); got != tt.want || tt.b.Same(a) != tt.want {
+			t.Errorf("%s: Same() = %v; want %v", tt.name, got, tt.want)
+		}
+	}
+	if NothingAllowed().Same(NothingAllowedFor(ReasonTooLarge)) || !NothingAllowed().Same(NothingAllowed()) {
+		t.Error("what allows nothing is the same for the same reason only")
+	}
+}

@@ -265,28 +265,32 @@ func (g *Grant) claim(began time.Time) (v basis, mine *load, others []*load, err
 	return v, nil, nil, nil
 }
 
-// build puts v in force. It is the only one of g that is under way.
-func (g *Grant) build(v basis) {
+// build puts v in force, and tells whether that decides anything otherwise than before: a fresh token may not. It is
+// the only one of g that is under way.
+func (g *Grant) build(v basis) (differs bool) {
+	before, standing := g.access.Load(), uint32(v.standing)
+	access := policy.NothingAllowedFor(policy.ReasonTooLarge)
 	if v.refusal != "" {
 		if v.anew && g.store.odd.Allow() {
 			g.store.log.Error("a session is denied everything, for something that it needs is too large", "username", v.principal.Username, "detail", v.refusal)
 		}
-		g.access.Store(policy.NothingAllowedFor(policy.ReasonTooLarge))
 	} else {
-		g.access.Store(g.access.Load().Next(v.principal, v.sets, v.rulesets...))
+		access = before.Next(v.principal, v.sets, v.rulesets...)
 	}
-	g.standing.Store(uint32(v.standing))
+	if before != nil && access.Same(before) {
+		return g.standing.Swap(standing) != standing
+	}
+	g.access.Store(access)
+	g.standing.Store(standing)
+	return true
 }
 
 // rebuild brings g up to date, unless something that it needs newly has not been
 // read yet: then the reading will bring g here again, and the Access in force
-// stays until the new one is whole. It tells whether there is something new.
+// stays until the new one is whole. It tells whether anything is decided otherwise.
 func (g *Grant) rebuild() bool {
 	v, whole := g.store.cache.prepare(g)
-	if whole {
-		g.build(v)
-	}
-	return whole
+	return whole && g.build(v)
 }
 
 // prepare brings together what g is built of. When it is not whole, it has what is missing read, on which the age

@@ -183,6 +183,42 @@ func TestRenewalThatChangesNothingCausesNoBuild(t *testing.T) {
 	}
 }
 
+// A fresh token says when it was issued, and otherwise mostly the same.
+func TestFreshTokenThatAllowsTheSameIsToldToNobody(t *testing.T) {
+	r := startRedis(t)
+	r.do("SET", "topicgate:acl", "pattern read tenant/{claim.tenant}\npattern read member/{claim.groups}\npattern read room/{rooms}\n")
+	r.do("SADD", "topicgate:user:bob:rooms", "7")
+	s := startStore(t, "redis://"+r.addr)
+	told := make(chan struct{}, 10)
+	token := func(n int, tenant string) policy.Principal {
+		return policy.Principal{Username: "bob", TokenID: fmt.Sprint("t", n), Claims: fmt.Sprintf(`{"exp":%d,"tenant":%q,"groups":["g"]}`, n, tenant)}
+	}
+	g := s.openWith(t, token(0, "acme"), func() { told <- struct{}{} })
+	before := g.Access()
+	for n := range 10 {
+		g.Renew(token(n, "acme"))
+		eventually(t, "settled", settled(s))
+	}
+	if g.Access() != before || len(told) != 0 {
+		t.Errorf("fresh tokens were told %d times, and the Access replaced: %v; want 0, false", len(told), g.Access() != before)
+	}
+	r.do("SET", "topicgate:revoked:t9", "")
+	<-told
+	if got := g.Standing(); got != Revoked {
+		t.Errorf("Standing() = %v; want %v: the last token counts", got, Revoked)
+	}
+	g.Renew(token(10, "initech"))
+	<-told
+	if !reads(g, "tenant/initech") || reads(g, "tenant/acme") || g.Standing() != Good {
+		t.Error("another tenant's token has no effect")
+	}
+	r.do("SET", "topicgate:acl", "pattern read exp/{claim.exp}\n")
+	<-told
+	if !reads(g, "exp/10") {
+		t.Error("a claim that was not asked for before is that of an old token")
+	}
+}
+
 // A user of whom nothing is left leaves nothing in the queues.
 func TestAccountsEndWithTheirGrants(t *testing.T) {
 	_, s, first := chatUser(t)
