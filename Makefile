@@ -20,7 +20,7 @@ build: ## bin/topicgate and bin/topicgate-demo, static
 test: ## all tests, with the race detector and beside real servers; installs what is missing
 	integration/servers.sh gcc mosquitto redis chromium node page
 	TEST_SERVERS=required $(GO) test -race -timeout 20m ./...
-	$(GO) test -run Allocat ./frames ./gateway/... ./policy # what promises to allocate nothing: the race detector itself does
+	$(GO) test -run Allocat ./frames ./gateway/... ./policy/... # what promises to allocate nothing: the race detector itself does
 
 ROUNDS ?= 5
 ONLY ?=

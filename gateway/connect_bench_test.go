@@ -17,7 +17,7 @@ import (
 	"topicgate/gateway/internal/play"
 	"topicgate/gateway/internal/redistest"
 	"topicgate/gateway/session"
-	"topicgate/policy"
+	"topicgate/policy/store"
 )
 
 // BenchmarkConnect is a whole connection over the loopback, from its first byte to its last: upgrade, CONNECT, policy
@@ -45,13 +45,13 @@ func newConnectBed(b testing.TB) (address string) {
 	if err := os.WriteFile(rules, []byte(play.ChatRules+"pattern readwrite chat/room/{rooms}/#\n"), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	store, err := policy.NewStore(policy.StoreOptions{PolicyFile: rules, RedisURL: "redis://" + redis.Addr, Prefix: "topicgate:"})
+	policies, err := store.New(store.Options{PolicyFile: rules, RedisURL: "redis://" + redis.Addr, Prefix: "topicgate:"})
 	if err != nil {
 		b.Fatal(err)
 	}
 	server, err := New(Options{
 		Paths: []string{"/mqtt"}, RedisPrefix: "topicgate:", Upstreams: []*url.URL{{Scheme: "tcp", Host: broker.Addr().String()}},
-		Settings: session.Settings{TokenSources: []edge.TokenSource{{Kind: edge.TokenPassword}}, Verifier: play.Names{}, Policy: store, Metrics: NewMetrics()},
+		Settings: session.Settings{TokenSources: []edge.TokenSource{{Kind: edge.TokenPassword}}, Verifier: play.Names{}, Policy: policies, Metrics: NewMetrics()},
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -62,7 +62,7 @@ func newConnectBed(b testing.TB) (address string) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { _ = store.Run(ctx) })
+	running.Go(func() { _ = policies.Run(ctx) })
 	running.Go(func() { _ = server.Serve(ctx, listener) })
 	running.Go(func() { acceptAll(broker) })
 	b.Cleanup(func() {
@@ -70,9 +70,9 @@ func newConnectBed(b testing.TB) (address string) {
 		stop()
 		broker.Close()
 		running.Wait()
-		store.Close()
+		policies.Close()
 	})
-	redistest.Eventually(b, "the policy store is ready", func() bool { return store.Status().Ready })
+	redistest.Eventually(b, "the policy store is ready", func() bool { return policies.Status().Ready })
 	return listener.Addr().String()
 }
 

@@ -7,24 +7,24 @@ import (
 	"time"
 
 	"topicgate/gateway/internal/play"
-	"topicgate/policy"
+	"topicgate/policy/store"
 )
 
 // newRedisGate is newRig for an instance that keeps its sessions, and reads its rules, in r.
 func newRedisGate(t *testing.T, r *redisServer, instance string) *gate {
 	t.Helper()
 	r.Run("SET", "tg:acl", play.ChatRules)
-	store, err := policy.NewStore(policy.StoreOptions{RedisURL: "redis://" + r.Addr, Prefix: "tg:", StaleMax: time.Minute})
+	policies, err := store.New(store.Options{RedisURL: "redis://" + r.Addr, Prefix: "tg:", StaleMax: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { _ = store.Run(ctx) })
+	running.Go(func() { _ = policies.Run(ctx) })
 	t.Cleanup(func() { // after newRig's
 		stop()
 		running.Wait()
-		_ = store.Close()
+		_ = policies.Close()
 	})
-	return newGate(t, func(o *Options) { o.Policy, o.RedisPrefix, o.Instance = store, "tg:", instance })
+	return newGate(t, func(o *Options) { o.Policy, o.RedisPrefix, o.Instance = policies, "tg:", instance })
 }

@@ -16,7 +16,7 @@ func TestMetricsHealthAndReadiness(t *testing.T) {
 	for _, name := range []string{
 		"topicgate_sessions", "topicgate_sessions_ended_total", "topicgate_packets_total", "topicgate_bytes_total", "topicgate_rejections_total",
 		"topicgate_token_verifications_total", "topicgate_token_verification_duration_seconds_count", "topicgate_upstream_connects_total",
-		"topicgate_policy_last_load_timestamp_seconds", "topicgate_policy_loads_total", "topicgate_audit_dropped_total",
+		"topicgate_policy_last_load_timestamp_seconds", "topicgate_policy_loads_total", "topicgate_policy_oldest_change_seconds", "topicgate_audit_dropped_total",
 	} {
 		if !strings.Contains(s.get(t, "/metrics"), "\n"+name) {
 			t.Errorf("/metrics has no %s from the start", name)

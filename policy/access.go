@@ -9,6 +9,10 @@ import (
 // since they could not be had.
 const ReasonUnavailable = "policy_unavailable"
 
+// ReasonTooLarge is the Reason of a Decision that was made without rules, since something that they
+// need, of this principal's, is larger than what is read.
+const ReasonTooLarge = "policy_too_large"
+
 // ReasonAmbiguous is the Reason of a Decision about a topic that could be made up
 // from the members of several sets in one level in more ways than are tried.
 const ReasonAmbiguous = "policy_ambiguous"
@@ -17,6 +21,7 @@ const ReasonAmbiguous = "policy_ambiguous"
 // number of goroutines. A nil Access allows nothing.
 type Access struct {
 	principal Principal
+	decoded   *decoded // of the principal's claims, what rules asked for so far
 	sets      map[string]Set
 	views     []view
 	depth     int    // of the deepest trie
@@ -38,11 +43,16 @@ type view struct {
 type Decision struct {
 	Allowed bool
 	Rule    *Rule  // the line that decided; nil: no rule matched
-	Reason  string // "", or why the rules could not decide: ReasonUnavailable, ReasonAmbiguous
+	Reason  string // "", or why the rules could not decide: ReasonUnavailable, ReasonTooLarge, ReasonAmbiguous
 }
 
 // NothingAllowed denies everything for want of rules: fail closed.
-func NothingAllowed() *Access { return &Access{reason: ReasonUnavailable, serial: serials.Add(1)} }
+func NothingAllowed() *Access { return NothingAllowedFor(ReasonUnavailable) }
+
+// NothingAllowedFor denies everything for a reason, which each Decision tells.
+func NothingAllowedFor(reason string) *Access {
+	return &Access{reason: reason, serial: serials.Add(1)}
+}
 
 // serials numbers the Accesses of this process.
 var serials atomic.Uint64
@@ -68,9 +78,17 @@ func (a *Access) Receive(topicName []byte) Decision { return a.decide(topicName,
 // Denies reports whether some rule denies.
 func (a *Access) Denies() bool { return a != nil && a.denies }
 
+// refusal is why no rule is asked; "": they are.
+func (a *Access) refusal() string {
+	if a == nil {
+		return ReasonUnavailable
+	}
+	return a.reason
+}
+
 func (a *Access) decide(topicName []byte, op operation) Decision {
-	if a == nil || a.reason != "" {
-		return Decision{Reason: ReasonUnavailable}
+	if reason := a.refusal(); reason != "" {
+		return Decision{Reason: reason}
 	}
 	w := walk{op: op}
 	w.run(a, topicName)

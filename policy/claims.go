@@ -20,9 +20,9 @@ type claim struct {
 	meaning
 }
 
-// decode finds the claims that the rulesets name, sorted by path. What was decoded before is not decoded again;
-// all other claims stay JSON, for rules to come.
-func (p Principal) decode(rulesets []*Ruleset) *decoded {
+// decode finds the claims that the rulesets name, sorted by path. What was decoded for a, which may be nil, is not
+// decoded again; all other claims stay JSON, for rules to come.
+func (a *Access) decode(claims string, rulesets []*Ruleset) *decoded {
 	var paths []string
 	for _, rs := range rulesets {
 		if rs == nil {
@@ -39,13 +39,17 @@ func (p Principal) decode(rulesets []*Ruleset) *decoded {
 	}
 	slices.Sort(paths)
 	paths = slices.Compact(paths)
-	d := &decoded{p.Claims, make([]claim, len(paths))}
+	var known *decoded
+	if a != nil {
+		known = a.decoded
+	}
+	d := &decoded{claims, make([]claim, len(paths))}
 	var all members
 	for i, path := range paths {
-		value, ok := p.decoded.of(p, path)
+		value, ok := known.of(claims, path)
 		if !ok {
 			if all == nil {
-				all = membersOf(p.Claims)
+				all = membersOf(claims)
 			}
 			value = all.value(path)
 		}
@@ -54,9 +58,9 @@ func (p Principal) decode(rulesets []*Ruleset) *decoded {
 	return d
 }
 
-// of returns what {claim.path} stands for, if that was decoded and p has these claims.
-func (d *decoded) of(p Principal, path string) (meaning, bool) {
-	if d == nil || d.claims != p.Claims {
+// of returns what {claim.path} stands for in claims, if that was decoded.
+func (d *decoded) of(claims, path string) (meaning, bool) {
+	if d == nil || d.claims != claims {
 		return meaning{}, false
 	}
 	i, ok := slices.BinarySearchFunc(d.values, path, func(c claim, path string) int { return strings.Compare(c.path, path) })
@@ -67,11 +71,11 @@ func (d *decoded) of(p Principal, path string) (meaning, bool) {
 }
 
 // claim gives what {claim.path} stands for.
-func (p Principal) claim(path string) meaning {
-	if value, ok := p.decoded.of(p, path); ok {
+func (a *Access) claim(path string) meaning {
+	if value, ok := a.decoded.of(a.principal.Claims, path); ok {
 		return value
 	}
-	return membersOf(p.Claims).value(path)
+	return membersOf(a.principal.Claims).value(path)
 }
 
 // members are those of a JSON object by their exact names, undecoded.
@@ -120,21 +124,23 @@ func text(raw string) string {
 	return string(decoded)
 }
 
-// value finds a claim by its dotted path. A string, an integer and a boolean stand for themselves, a list for
-// each of its strings, all else for nothing.
+// value finds a claim by its dotted path. A name may itself hold dots, as URLs do: the longest one that is there
+// counts, first of all the whole path. A string, an integer and a boolean stand for themselves, a list for each of
+// its strings, all else for nothing.
 func (m members) value(path string) meaning {
-	name, rest, deeper := strings.Cut(path, ".")
-	raw, ok := m.get(name)
-	switch {
-	case !ok:
-		return meaning{}
-	case deeper:
-		return membersOf(raw).value(rest)
-	case raw[0] == '[':
-		set, _ := NewSet(stringsOf(raw))
-		return meaning{many: set}
+	if raw, ok := m.get(path); ok {
+		if raw[0] == '[' {
+			set, _ := NewSet(stringsOf(raw))
+			return meaning{many: set}
+		}
+		return single(scalar(raw))
 	}
-	return single(scalar(raw))
+	for end := strings.LastIndexByte(path, '.'); end >= 0; end = strings.LastIndexByte(path[:end], '.') {
+		if raw, ok := m.get(path[:end]); ok && raw[0] == '{' {
+			return membersOf(raw).value(path[end+1:])
+		}
+	}
+	return meaning{}
 }
 
 // stringsOf returns the strings of a JSON array.

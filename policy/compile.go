@@ -21,9 +21,9 @@ type Ruleset struct {
 // Warnings are the lines that are valid but mean less, or more, than they seem to.
 func (r *Ruleset) Warnings() Problems { return slices.Clone(r.warnings) }
 
-// SetNames are the names of all {set} placeholders, sorted: topicgate:user:<username>:<name>
-// holds their values.
-func (r *Ruleset) SetNames() []string { return slices.Clone(r.setNames) }
+// SetNames are the names of all {set} placeholders, sorted; a principal has a Set of each.
+// The slice is the Ruleset's own and must not be changed.
+func (r *Ruleset) SetNames() []string { return slices.Clip(r.setNames) }
 
 // Len is the number of rules that have an effect.
 func (r *Ruleset) Len() int {
@@ -102,12 +102,12 @@ func (s *scope) add(r *Rule) (same *Rule) {
 		depth++
 	}
 	s.depth = max(s.depth, depth)
-	s.denies = s.denies || r.access == deny
+	s.denies = s.denies || r.rights == deny
 
 	fresh := false
-	for op, bit := range [...]access{reading: read, writing: write, denying: deny} {
+	for op, bit := range [...]rights{reading: read, writing: write, denying: deny} {
 		switch {
-		case r.access&bit == 0:
+		case r.rights&bit == 0:
 		case at[op] == nil:
 			at[op], fresh = r, true
 		default:

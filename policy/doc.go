@@ -11,8 +11,9 @@
 //
 // What is decided where the manual pages are silent:
 //
-//   - deny wins over every allow, and cuts reading and writing. A topic that no
-//     rule matches is denied.
+//   - deny wins over every allow, whatever sections they stand in, and cuts reading
+//     and writing. (In mosquitto the user's own lines come first; [Ruleset.Warnings]
+//     has each deny that meets another section.) A topic that no rule matches is denied.
 //   - A topic that begins with '$' is reached only by a rule whose first level is
 //     written out. A placeholder is not: a user named "$SYS" reaches nothing by
 //     `pattern read %u/#`.
@@ -37,5 +38,6 @@
 // enumeration, and no decision allocates.
 //
 // An [Access] is immutable; a change of rules or sets makes a new one, which the
-// caller swaps in atomically.
+// caller swaps in atomically. Package store does, for what is kept in a file and
+// in Redis; this package knows neither.
 package policy

@@ -89,17 +89,17 @@ func (a *Access) Explain(op string, topic string) Explanation {
 }
 
 // verdict says in a few words what a rule means to the decision.
-func (p *probe) verdict(r *Rule, want access, d Decision) string {
+func (p *probe) verdict(r *Rule, want rights, d Decision) string {
 	whole := p.extent == whole
 	switch {
 	case p.extent == nothing:
 		return p.why
-	case r.access == deny && whole:
+	case r.rights == deny && whole:
 		return "denies it"
-	case r.access == deny:
+	case r.rights == deny:
 		return "denies part of it: that is dropped at delivery"
-	case r.access&want == 0:
-		return map[access]string{
+	case r.rights&want == 0:
+		return map[rights]string{
 			read:  "matches, but allows only writing",
 			write: "matches, but allows only reading",
 		}[want]

@@ -20,7 +20,7 @@ func (p *parser) parseFilter(filter string, at int, pattern bool) (levels []leve
 		p.fail(at, fmt.Sprintf("the filter is longer than %d bytes", maxFilter), "")
 		return nil, false
 	}
-	if n := strings.Count(filter, "/") + 1; n > maxLevels {
+	if n := countLevels(filter, pattern); n > maxLevels {
 		p.fail(at, fmt.Sprintf("the filter has %d levels; at most %d are supported", n, maxLevels), "")
 		return nil, false
 	}
@@ -28,7 +28,7 @@ func (p *parser) parseFilter(filter string, at int, pattern bool) (levels []leve
 	rest, more := filter, true
 	for more {
 		var text string
-		text, rest, more = strings.Cut(rest, "/")
+		text, rest, more = cutRuleLevel(rest, pattern)
 		l := level{text: text}
 		if pattern {
 			if l.parts, ok = b.parseTemplate(text, at); !ok {
@@ -48,6 +48,30 @@ func (p *parser) parseFilter(filter string, at int, pattern bool) (levels []leve
 		p.warnPlaceholders(filter, at-len(filter)-len("/"))
 	}
 	return levels, true
+}
+
+// cutRuleLevel cuts off the first level of a rule's filter. The name of a claim may be a URL: in a pattern the '/' in
+// {claim.https://example.com/tenant} ends no level.
+func cutRuleLevel(filter string, pattern bool) (level, rest string, more bool) {
+	for i := 0; i < len(filter); i++ {
+		switch {
+		case filter[i] == '/':
+			return filter[:i], filter[i+1:], true
+		case pattern && strings.HasPrefix(filter[i:], "{claim."):
+			if end := strings.IndexAny(filter[i+1:], "{}"); end >= 0 && filter[i+1+end] == '}' {
+				i += 1 + end
+			}
+		}
+	}
+	return filter, "", false
+}
+
+func countLevels(filter string, pattern bool) int {
+	n := 0
+	for more := true; more; n++ {
+		_, filter, more = cutRuleLevel(filter, pattern)
+	}
+	return n
 }
 
 // checkWildcards refuses wildcards that are not a whole level, and a '#' before
@@ -193,7 +217,7 @@ func (b *filterParser) parseName(name string, at int) (r ref, ok bool) {
 	allowed := "-_"
 	if path, claim := strings.CutPrefix(name, "claim."); claim {
 		r = ref{kind: refClaim, name: path}
-		allowed = "-_.:"
+		allowed = "-_.:/~"
 		if path == "" || path[0] == '.' || path[len(path)-1] == '.' || strings.Contains(path, "..") {
 			b.fail(at, fmt.Sprintf("claim path %q has an empty name", path), "write {claim.NAME} or {claim.NAME.NAME}")
 			return ref{}, false
@@ -229,7 +253,7 @@ func (p *parser) warnPlaceholders(filter string, at int) {
 		switch {
 		case strings.HasPrefix(rest, "%u"), strings.HasPrefix(rest, "%c"):
 			p.warn(at+i, fmt.Sprintf("topic lines take no placeholders: %s is literal here", rest[:2]), "as in mosquitto; write \"pattern\"")
-		case rest[0] == '{' && closed && len(name) > 1 && !strings.Contains(name, "/"):
+		case rest[0] == '{' && closed && len(name) > 1 && (!strings.Contains(name, "/") || strings.HasPrefix(name, "{claim.")):
 			p.warn(at+i, fmt.Sprintf("topic lines take no placeholders: %s} is literal here", name), "write \"pattern\"")
 		}
 	}

@@ -40,7 +40,7 @@ func FuzzParse(f *testing.F) {
 		a := NewAccess(
 			Principal{Username: username, ClientID: member, Roles: []string{"r"}, Claims: claimsOf("k", []string{username, "c"})},
 			map[string]Set{"s": setOf(member, "b", "ab"), "t": setOf(username, "b")}, rs)
-		for op, ask := range map[access]func([]byte) Decision{read: a.Receive, write: a.Publish} {
+		for op, ask := range map[rights]func([]byte) Decision{read: a.Receive, write: a.Publish} {
 			o, ok := newOracle(a, op)
 			if !ok {
 				return

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"reflect"
 	"slices"
 	"strings"
 )
@@ -76,7 +75,7 @@ func (g *Gain) Within(topicFilter string, max int) (filters []string, complete b
 // beyond is an Access that allows to read just what those rules of a with the given access
 // say and the same rules of other do not: rules that other has not, and values that a
 // placeholder has not there.
-func (a *Access) beyond(other *Access, what access) *Access {
+func (a *Access) beyond(other *Access, what rights) *Access {
 	var known map[ruleKey]bool // of other, made when it is needed
 	b := &Access{}
 	for i := range a.views {
@@ -89,7 +88,7 @@ func (a *Access) beyond(other *Access, what access) *Access {
 		more := make([]bool, len(v.refs))
 		some := false
 		for j, r := range v.refs {
-			fresh[j], more[j] = v.values[j].beyond(resolve(r, other.principal, other.sets))
+			fresh[j], more[j] = v.values[j].beyond(other.resolve(r))
 			some = some || more[j]
 		}
 		if shared && !some {
@@ -99,7 +98,7 @@ func (a *Access) beyond(other *Access, what access) *Access {
 		parts := make([]*scope, len(v.refs)) // rules with new values of one placeholder
 		for _, r := range v.rules {
 			switch {
-			case r.access&what == 0:
+			case r.rights&what == 0:
 			case !shared && !known[keyOf(r)]:
 				whole.add(r.reading())
 			default:
@@ -161,11 +160,11 @@ func keyOf(r *Rule) ruleKey {
 }
 
 // keys are the rules of a with the given access.
-func (a *Access) keys(what access) map[ruleKey]bool {
+func (a *Access) keys(what rights) map[ruleKey]bool {
 	keys := map[ruleKey]bool{}
 	for i := range a.views {
 		for _, r := range a.views[i].rules {
-			if r.access&what != 0 {
+			if r.rights&what != 0 {
 				keys[keyOf(r)] = true
 			}
 		}
@@ -174,7 +173,7 @@ func (a *Access) keys(what access) map[ruleKey]bool {
 }
 
 // reading is the rule as one that allows to read.
-func (r *Rule) reading() *Rule { return &Rule{access: read, levels: r.levels} }
+func (r *Rule) reading() *Rule { return &Rule{rights: read, levels: r.levels} }
 
 // refs are the placeholders of a rule, each once.
 func (r *Rule) refs() (refs []int) {
@@ -194,7 +193,7 @@ func (m meaning) beyond(other meaning) (fresh meaning, some bool) {
 		_, known := other.many[m.one]
 		return m, m.one != "" && m.one != other.one && !known
 	}
-	if reflect.ValueOf(m.many).Pointer() == reflect.ValueOf(other.many).Pointer() {
+	if sameMap(m.many, other.many) {
 		return meaning{}, false
 	}
 	fresh.many = Set{}

@@ -2,6 +2,8 @@ package policy
 
 import (
 	"bytes"
+	"maps"
+	"reflect"
 	"strings"
 	"unicode/utf8"
 )
@@ -64,6 +66,15 @@ type meaning struct {
 	one  string
 	many Set
 }
+
+func (m meaning) same(other meaning) bool {
+	if m.one != other.one || (m.many == nil) != (other.many == nil) || len(m.many) != len(other.many) {
+		return false
+	}
+	return sameMap(m.many, other.many) || maps.Equal(m.many, other.many)
+}
+
+func sameMap(a, b Set) bool { return reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer() }
 
 // bindings are the values chosen so far on a path through a trie. A slot belongs
 // to the first placeholder of its name on the path, so siblings may reuse it.

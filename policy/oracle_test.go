@@ -18,7 +18,7 @@ type oracle struct{ allow, deny []string }
 
 // newOracle writes out the rules of a for reading or writing; ok is false when
 // that would be too many.
-func newOracle(a *Access, op access) (o oracle, ok bool) {
+func newOracle(a *Access, op rights) (o oracle, ok bool) {
 	for _, v := range a.views {
 		for _, r := range v.scope.rules {
 			var filters []string
@@ -31,9 +31,9 @@ func newOracle(a *Access, op access) (o oracle, ok bool) {
 				return o, false
 			}
 			switch {
-			case r.access == deny:
+			case r.rights == deny:
 				o.deny = append(o.deny, filters...)
-			case r.access&op != 0:
+			case r.rights&op != 0:
 				o.allow = append(o.allow, filters...)
 			}
 		}

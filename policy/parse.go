@@ -188,7 +188,7 @@ func (p *parser) parseRule(pattern bool, args string, at int) {
 	p.add(target, access, levels, fmt.Sprintf("%s:%d", p.source, p.line))
 }
 
-var accessWords = map[string]access{"read": read, "write": write, "readwrite": read | write, "deny": deny}
+var accessWords = map[string]rights{"read": read, "write": write, "readwrite": read | write, "deny": deny}
 
 func accessHint(keyword, word, args string) string {
 	switch strings.ToLower(word) {
@@ -205,9 +205,9 @@ func accessHint(keyword, word, args string) string {
 }
 
 // add gives a scope the rule that the current line is.
-func (p *parser) add(s *scope, access access, levels []level, source string) {
+func (p *parser) add(s *scope, access rights, levels []level, source string) {
 	p.order++
-	r := &Rule{Source: source, Text: p.text, name: source + ": " + p.text, access: access, levels: levels, line: p.line, order: p.order}
+	r := &Rule{Source: source, Text: p.text, name: source + ": " + p.text, rights: access, levels: levels, line: p.line, order: p.order}
 	if same := s.add(r); same != nil {
 		p.warn(0, "says nothing new: "+same.String(), "")
 	}
@@ -224,35 +224,37 @@ func (p *parser) finish() *Ruleset {
 		}
 	}
 	slices.Sort(rs.setNames)
-	p.finishScope(&rs.everybody)
+	useless := make(map[*Rule]bool)
+	p.finishScope(&rs.everybody, useless)
 	for _, s := range rs.users {
-		p.finishScope(s)
+		p.finishScope(s, useless)
 	}
 	for _, s := range rs.roles {
-		p.finishScope(s)
+		p.finishScope(s, useless)
 	}
+	p.warnMeetings(useless)
 	rs.warnings.sort()
 	return rs
 }
 
-func (p *parser) finishScope(s *scope) {
+// finishScope makes the trie ready, and tells of rules that never allow anything, which it adds to useless.
+func (p *parser) finishScope(s *scope, useless map[*Rule]bool) {
 	s.root.seal()
 	if !s.denies && !p.rules.everybody.denies {
 		return
 	}
 	for _, r := range s.rules {
-		if r.access == deny {
+		if r.rights == deny {
 			continue
 		}
-		by := s.root.deniedBy(r.levels, true)
+		by, hint := s.root.deniedBy(r.levels, true), ""
 		if by == nil {
 			by = p.rules.everybody.root.deniedBy(r.levels, true)
+			hint = mosquittoHint(&p.rules.everybody, s)
 		}
 		if by != nil {
-			p.rules.warnings = append(p.rules.warnings, Problem{
-				Source: p.source, Line: r.line, Column: 1, Text: r.Text, Warning: true,
-				Message: "never allows anything: all of it is denied by " + by.String(),
-			})
+			useless[r] = true
+			p.warnOf(r, "never allows anything: all of it is denied by "+by.String(), hint)
 		}
 	}
 }

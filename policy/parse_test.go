@@ -2,6 +2,7 @@ package policy
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -12,7 +13,7 @@ func rulesOfText(rs *Ruleset) []string {
 	var list []string
 	add := func(s *scope) {
 		for _, r := range s.rules {
-			word := map[access]string{read: "read", write: "write", read | write: "readwrite", deny: "deny"}[r.access]
+			word := map[rights]string{read: "read", write: "write", read | write: "readwrite", deny: "deny"}[r.rights]
 			list = append(list, s.title+": "+word+" "+r.filter())
 		}
 	}
@@ -97,6 +98,11 @@ func TestEveryInvalidLineIsReported(t *testing.T) {
 		{"pattern read a/{{r}}", `f:1:16: "{r" is no name (set names are letters, digits, _ and -; claims are {claim.NAME}, with dots between names)`},
 		{"pattern read a/{claim.}", `f:1:16: claim path "" has an empty name (write {claim.NAME} or {claim.NAME.NAME})`},
 		{"pattern read a/{claim.a..b}", `f:1:16: claim path "a..b" has an empty name (write {claim.NAME} or {claim.NAME.NAME})`},
+		{"pattern read a/{claim.https://e.com/x", `f:1:16: '{' is not closed within its level`},
+		{"pattern read a/{claim.https://e.com/{rooms}", `f:1:16: '{' is not closed within its level`},
+		{"pattern read a/{claim.https://e.com/x}/b#", `f:1:41: '#' must be a whole level`},
+		{"pattern read a/{claim.https://e.com/x#y}/b", `f:1:16: "claim.https://e.com/x#y" is no name (set names are letters, digits, _ and -; claims are {claim.NAME}, with dots between names)`},
+		{"pattern read a/{claim.https://e.com/x.}", `f:1:16: claim path "https://e.com/x." has an empty name (write {claim.NAME} or {claim.NAME.NAME})`},
 		{"pattern read a/b#", `f:1:17: '#' must be a whole level`},
 		{"pattern read a/b # all", `f:1:18: '#' must be a whole level (a comment is a line of its own)`},
 		{"pattern read a/#/b", `f:1:16: '#' must be the last level`},
@@ -143,6 +149,9 @@ func TestWarnings(t *testing.T) {
 			`f:2:14: warning: topic lines take no placeholders: %u is literal here (as in mosquitto; write "pattern")`,
 			`f:2:17: warning: topic lines take no placeholders: {x} is literal here (write "pattern")`,
 		}},
+		{"role r\ntopic read a/{claim.https://e.com/x}/b", []string{
+			`f:2:14: warning: topic lines take no placeholders: {claim.https://e.com/x} is literal here (write "pattern")`,
+		}},
 		{"pattern read", []string{`f:1:9: warning: "read" is taken as the filter: nothing follows it`}},
 		{"pattern read $topicgate/x", []string{
 			`f:1:14: warning: topics under $topicgate/ are served by the gateway itself: no rule concerns them`,
@@ -158,8 +167,9 @@ func TestWarnings(t *testing.T) {
 			`f:2:1: warning: says nothing new: f:1: pattern readwrite a`,
 		}},
 		{"pattern deny a/+/#\npattern read a/%u\nuser u\ntopic a/b/c\ntopic a/#\ntopic deny z\ntopic z", []string{
+			`f:1:1: warning: wins over what user u is allowed by f:5: topic a/#: deny wins, in whatever section it stands (in mosquitto the user's own lines come first, and allow it)`,
 			`f:2:1: warning: never allows anything: all of it is denied by f:1: pattern deny a/+/#`,
-			`f:4:1: warning: never allows anything: all of it is denied by f:1: pattern deny a/+/#`,
+			`f:4:1: warning: never allows anything: all of it is denied by f:1: pattern deny a/+/# (in mosquitto the user's own lines come first, and allow it)`,
 			`f:7:1: warning: never allows anything: all of it is denied by f:6: topic deny z`,
 		}},
 		{"pattern deny a/{r}/b\npattern read a/{r}/b\npattern read a/{s}/b\npattern deny +/x\npattern read $SYS/x\npattern read {r}/x", []string{
@@ -183,6 +193,68 @@ func TestWarnings(t *testing.T) {
 			t.Errorf("warnings of %q are\n%s\nwant\n%s", tt.text, strings.Join(got, "\n"), strings.Join(tt.want, "\n"))
 		}
 	}
+}
+
+// A denial that meets what another section allows is told once, by the first that it meets.
+func TestDenialsThatMeetOtherSections(t *testing.T) {
+	for _, tt := range []struct{ text, want string }{
+		{"pattern deny a/b\nuser u\ntopic a/#", "user u is allowed by f:3: topic a/#"},
+		{"pattern deny a/#\nrole r\ntopic write +/b", "role r is allowed by f:3: topic write +/b"},
+		{"pattern deny a/+/c\nrole r\npattern a/{rooms}/c/#", "role r is allowed by f:3: pattern a/{rooms}/c/#"},
+		{"pattern deny a/{rooms}\nuser u\ntopic a/b", "user u is allowed by f:3: topic a/b"},
+		{"pattern deny a/x-{rooms}\nuser u\ntopic a/y-b\ntopic a/x-b", "user u is allowed by f:4: topic a/x-b"},
+		{"pattern deny +/%u\nrole r\npattern {s}-{t}/+", "role r is allowed by f:3: pattern {s}-{t}/+"},
+		{"pattern deny a/b/#\nrole r\ntopic a/+", "role r is allowed by f:3: topic a/+"},
+		{"pattern deny a/b\nrole r\ntopic a/b/#\nuser u\ntopic a/+", "user u is allowed by f:5: topic a/+"}, // and role r what it is
+		{"pattern deny $SYS/x/y\nuser u\ntopic #\ntopic $SYS/+/y", "user u is allowed by f:4: topic $SYS/+/y"},
+		{"user u\ntopic deny a/b\nrole r\ntopic a/+", "role r is allowed by f:4: topic a/+"},
+		{"pattern a/#\nuser u\ntopic deny a/b\ntopic a/b/c", "everybody is allowed by f:1: pattern a/#"},
+		{"role r\ntopic deny a/b\nrole s\ntopic a/#", "role s is allowed by f:4: topic a/#"},
+
+		{"pattern a/#\npattern deny a/b", ""}, // the same section
+		{"role r\ntopic a/#\ntopic deny a/b", ""},
+		{"user u\ntopic deny a/b\nuser v\ntopic a/#", ""}, // nobody is both
+		{"pattern deny a/b\nuser u\ntopic a/c\ntopic a/b/c\ntopic a\nrole r\ntopic +", ""},
+		{"pattern deny #\nrole r\ntopic $SYS/#", ""},
+		{"pattern deny +/x\nrole r\ntopic $SYS/x", ""},
+		{"pattern deny $SYS/x\nrole r\ntopic +/x/#\ntopic y", ""},
+		{"pattern deny a/x-{rooms}-z\nrole r\ntopic a/x-b\ntopic a/b-z", ""},
+	} {
+		var got []string
+		for _, w := range mustParseAs(t, "f", tt.text).Warnings() {
+			if strings.Contains(w.Message, "wins over") {
+				got = append(got, w.Message)
+			}
+		}
+		if tt.want == "" && got != nil || tt.want != "" && (len(got) != 1 || !strings.Contains(got[0], tt.want)) {
+			t.Errorf("%q: %q; want %q", tt.text, got, tt.want)
+		}
+	}
+}
+
+// However many rules there are, looking for meetings has an end, which is told.
+func TestMeetingsAreBoundedInWork(t *testing.T) {
+	var text strings.Builder
+	for i := range 3000 {
+		fmt.Fprintf(&text, "user u%d\ntopic a%d/+/x\n", i, i)
+	}
+	text.WriteString("role r\n")
+	for i := range 3000 {
+		fmt.Fprintf(&text, "topic deny +/%d/y\n", i)
+	}
+	warnings := mustParse(t, text.String()).Warnings()
+	if len(warnings) != 1 || !strings.Contains(warnings[0].Message, "too many rules") {
+		t.Errorf("warnings are %d, such as %.1v; want one, that there are too many rules", len(warnings), warnings)
+	}
+}
+
+func mustParseAs(t *testing.T, source, text string) *Ruleset {
+	t.Helper()
+	rs, err := Parse(source, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rs
 }
 
 func TestSetNames(t *testing.T) {

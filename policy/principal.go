@@ -10,9 +10,10 @@ type Principal struct {
 	Claims   string // a token's Claims Set, a JSON object; empty: none
 	Issuer   string
 	TokenID  string // jti
-
-	decoded *decoded // of Claims, what rules asked for so far
 }
+
+// RolesSet is the {set} whose members are roles of the user besides.
+const RolesSet = "roles"
 
 // Set holds the values of one {set}. It is shared, so it must not change while
 // an Access that was made with it is in use.
@@ -36,18 +37,25 @@ func NewSet(members []string) (set Set, skipped []string) {
 // placeholders by name. A rule of an earlier ruleset is named before one of a
 // later. It keeps the sets and does not copy them.
 //
-// Roles are p.Roles and the members of the set "roles".
+// Roles are p.Roles and the members of RolesSet.
 func NewAccess(p Principal, sets map[string]Set, rulesets ...*Ruleset) *Access {
+	return (*Access)(nil).Next(p, sets, rulesets...)
+}
+
+// Next is NewAccess for who had a until now, perhaps nil: claims of the same token that were
+// decoded for a are not decoded again.
+func (a *Access) Next(p Principal, sets map[string]Set, rulesets ...*Ruleset) *Access {
+	earlier := a
+	a = &Access{principal: p, sets: sets, serial: serials.Add(1)}
+	a.decoded = earlier.decode(p.Claims, rulesets)
 	roles := rolesOf(p, sets)
-	p.decoded = p.decode(rulesets)
-	a := &Access{principal: p, sets: sets, serial: serials.Add(1)}
 	for i, rs := range rulesets {
 		if rs == nil {
 			continue
 		}
 		values := make([]meaning, len(rs.refs))
 		for j, ref := range rs.refs {
-			values[j] = resolve(ref, p, sets)
+			values[j] = a.resolve(ref)
 		}
 		add := func(s *scope) {
 			if s == nil || len(s.rules) == 0 {
@@ -59,6 +67,9 @@ func NewAccess(p Principal, sets map[string]Set, rulesets ...*Ruleset) *Access {
 		}
 		add(&rs.everybody)
 		add(rs.users[p.Username])
+		if len(rs.roles) == 0 {
+			continue // as in the lines of each role: they cost no look at all the others
+		}
 		for _, role := range roles {
 			add(rs.roles[role])
 		}
@@ -66,10 +77,21 @@ func NewAccess(p Principal, sets map[string]Set, rulesets ...*Ruleset) *Access {
 	return a
 }
 
+// Same tells whether a decides everything as other does, since both are made of the same rules and values. That may
+// be so by chance where it is false.
+func (a *Access) Same(other *Access) bool {
+	if a == nil || other == nil {
+		return a == other
+	}
+	return a.reason == other.reason && a.written == other.written && slices.EqualFunc(a.views, other.views, func(v, w view) bool {
+		return v.scope == w.scope && v.order == w.order && slices.EqualFunc(v.values, w.values, meaning.same)
+	})
+}
+
 // rolesOf is every role of p, once.
 func rolesOf(p Principal, sets map[string]Set) []string {
 	roles := slices.Clone(p.Roles)
-	for role := range sets[rolesSet] {
+	for role := range sets[RolesSet] {
 		roles = append(roles, role)
 	}
 	slices.Sort(roles)
@@ -77,16 +99,16 @@ func rolesOf(p Principal, sets map[string]Set) []string {
 }
 
 // resolve gives what a placeholder stands for.
-func resolve(r ref, p Principal, sets map[string]Set) meaning {
+func (a *Access) resolve(r ref) meaning {
 	switch r.kind {
 	case refUsername:
-		return single(p.Username)
+		return single(a.principal.Username)
 	case refClientID:
-		return single(p.ClientID)
+		return single(a.principal.ClientID)
 	case refSet:
-		return meaning{many: sets[r.name]}
+		return meaning{many: a.sets[r.name]}
 	default:
-		return p.claim(r.name)
+		return a.claim(r.name)
 	}
 }
 

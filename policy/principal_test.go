@@ -20,7 +20,9 @@ func TestClaimValues(t *testing.T) {
 		"text": "acme", "escaped": "\u00e9\"", "number": 42, "negative": -7, "big": 9007199254740993, "fraction": 1.0, "exponent": 1e3,
 		"huge": 1e999, "yes": true, "no": false, "null": null, "empty": "", "slash": "a/b", "half": "\ud800",
 		"object": {"x": {"y": "deep"}}, "a.b": "flat", "twice": "first", "twice": "last", "Text": "other",
-		"list": ["a", "b", "a", "c/d", "", 5, 1e999, null, ["e"], {"f": "g"}, "h\u0069"], "none": [], "outer": {"list": ["in"], "n": 1}
+		"list": ["a", "b", "a", "c/d", "", 5, 1e999, null, ["e"], {"f": "g"}, "h\u0069"], "none": [], "outer": {"list": ["in"], "n": 1},
+		"https://example.com/tenant": "url", "https://example.com/app": {"roles": ["r1", "r.2"], "a.b": "within"}, "http://x.y/list": ["l"],
+		"out.er": {"n": "dotted"}, "outer.n": "whole", "text.x": {"y": "below"}, "dot": {"ted": {"v": "path"}}, "dot.ted": "none"
 	}`
 	for _, tt := range []struct {
 		path string
@@ -45,13 +47,23 @@ func TestClaimValues(t *testing.T) {
 		{"object.x", nil},
 		{"object.x.y", []string{"deep"}},
 		{"object.x.y.z", nil},
-		{"text.x", nil},
+		{"text.x", nil}, // an object
+		{"text.x.y", []string{"below"}},
 		{"list.x", nil},
-		{"a.b", nil},
+		{"a.b", []string{"flat"}},
+		{"https://example.com/tenant", []string{"url"}},
+		{"https://example.com/app", nil},
+		{"https://example.com/app.roles", []string{"r.2", "r1"}},
+		{"https://example.com/app.a.b", []string{"within"}},
+		{"http://x.y/list", []string{"l"}},
+		{"http://x.y/none", nil},
+		{"out.er.n", []string{"dotted"}},
+		{"dot.ted", []string{"none"}},
+		{"dot.ted.v", []string{"path"}}, // "dot.ted" holds nothing
 		{"twice", []string{"last"}},
 		{"list", []string{"a", "b", "hi"}},
 		{"outer.list", []string{"in"}},
-		{"outer.n", []string{"1"}},
+		{"outer.n", []string{"whole"}}, // before the path
 		{"none", nil},
 		{"missing", nil},
 	} {
@@ -74,17 +86,18 @@ func TestClaimValues(t *testing.T) {
 
 func TestClaimsThatWereDecodedServeOnlyTheirToken(t *testing.T) {
 	tenant, both := mustParse(t, "pattern read x/{claim.tenant}"), mustParse(t, "pattern read x/{claim.tenant}/{claim.level}")
-	p := NewAccess(Principal{Claims: `{"tenant": "acme", "level": 1}`}, nil, tenant).principal
-	if a := NewAccess(p, nil, both); !a.Receive([]byte("x/acme/1")).Allowed {
+	p := Principal{Claims: `{"tenant": "acme", "level": 1}`}
+	earlier := NewAccess(p, nil, tenant)
+	if a := earlier.Next(p, nil, both); !a.Receive([]byte("x/acme/1")).Allowed {
 		t.Error("a claim that only later rules name stands for nothing")
 	}
 	p.Claims = `{"tenant": "initech"}`
-	a := NewAccess(p, nil, tenant)
+	a := earlier.Next(p, nil, tenant)
 	if a.Receive([]byte("x/acme")).Allowed || !a.Receive([]byte("x/initech")).Allowed {
 		t.Error("a fresh token's claim stands for what the old one said")
 	}
-	if n := testing.AllocsPerRun(10, func() { NewAccess(a.principal, nil, tenant) }); n > 10 {
-		t.Errorf("NewAccess with claims that are decoded already allocates %v times; want at most 10", n)
+	if n := testing.AllocsPerRun(10, func() { a.Next(p, nil, tenant) }); n > 10 {
+		t.Errorf("Next with claims that are decoded already allocates %v times; want at most 10", n)
 	}
 }
 
@@ -95,5 +108,40 @@ func TestClaimsThatAreNoJSON(t *testing.T) {
 		if got, _ := a.Narrow("#", 10); len(got) > 0 {
 			t.Errorf("claims %q allow %q", claims, got)
 		}
+	}
+}
+
+func TestSameRulesAndValuesDecideTheSame(t *testing.T) {
+	rs, other := mustParse(t, "pattern read a/{s}/{claim.c}/%u\nrole r\ntopic read b\n"), mustParse(t, "pattern read a/{s}/{claim.c}/%u\nrole r\ntopic read b\n")
+	p := Principal{Username: "u", Claims: `{"c":["x"],"exp":1}`}
+	set := setOf("1", "2")
+	a := NewAccess(p, map[string]Set{"s": set}, rs)
+	with := func(f func(p *Principal)) Principal { q := p; f(&q); return q }
+	for _, tt := range []struct {
+		name string
+		b    *Access
+		want bool
+	}{
+		{"itself", a, true},
+		{"the same", NewAccess(p, map[string]Set{"s": set}, rs), true},
+		{"an equal set", NewAccess(p, map[string]Set{"s": setOf("2", "1")}, rs), true},
+		{"another token", a.Next(with(func(p *Principal) { p.Claims = `{"c":["x"],"exp":2}` }), map[string]Set{"s": set}, rs), true},
+		{"another set", NewAccess(p, map[string]Set{"s": setOf("1", "3")}, rs), false},
+		{"a larger set", NewAccess(p, map[string]Set{"s": setOf("1", "2", "3")}, rs), false},
+		{"no set", NewAccess(p, nil, rs), false},
+		{"another claim", NewAccess(with(func(p *Principal) { p.Claims = `{"c":["y"]}` }), map[string]Set{"s": set}, rs), false},
+		{"no list", NewAccess(with(func(p *Principal) { p.Claims = `{"c":"x"}` }), map[string]Set{"s": set}, rs), false},
+		{"another user", NewAccess(with(func(p *Principal) { p.Username = "v" }), map[string]Set{"s": set}, rs), false},
+		{"a role", NewAccess(with(func(p *Principal) { p.Roles = []string{"r"} }), map[string]Set{"s": set}, rs), false},
+		{"other rules", NewAccess(p, map[string]Set{"s": set}, other), false},
+		{"nothing", NothingAllowed(), false},
+		{"nil", nil, false},
+	} {
+		if got := a.Same(tt.b); got != tt.want || tt.b.Same(a) != tt.want {
+			t.Errorf("%s: Same() = %v; want %v", tt.name, got, tt.want)
+		}
+	}
+	if NothingAllowed().Same(NothingAllowedFor(ReasonTooLarge)) || !NothingAllowed().Same(NothingAllowed()) {
+		t.Error("what allows nothing is the same for the same reason only")
 	}
 }

@@ -51,7 +51,7 @@ func narrowAll(a *Access, topicFilters []string, max int) []string {
 func (r Readable) Access() *Access {
 	a := &Access{written: len(r.Allowed) + len(r.Denied), serial: serials.Add(1)}
 	s := &scope{}
-	add := func(what access, filters []string) {
+	add := func(what rights, filters []string) {
 		for _, filter := range filters {
 			if frames.CheckTopicFilter(filter) != nil || strings.Count(filter, "/") >= maxLevels {
 				continue
@@ -60,7 +60,7 @@ func (r Readable) Access() *Access {
 			for text := range strings.SplitSeq(filter, "/") {
 				levels = append(levels, level{text: text})
 			}
-			s.add(&Rule{access: what, levels: levels, order: len(s.rules)})
+			s.add(&Rule{rights: what, levels: levels, order: len(s.rules)})
 		}
 	}
 	add(read, r.Allowed)

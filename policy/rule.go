@@ -1,10 +1,10 @@
 package policy
 
-// access is what a rule says about the topics it matches.
-type access uint8
+// rights is what a rule says about the topics it matches.
+type rights uint8
 
 const (
-	read access = 1 << iota
+	read rights = 1 << iota
 	write
 	deny // alone: cuts reading and writing, as in mosquitto
 )
@@ -16,7 +16,7 @@ type Rule struct {
 	Text   string // the line without leading and trailing blanks
 
 	name   string // Source and Text, joined once: asking for it must not allocate
-	access access
+	rights rights
 	levels []level
 	line   int // 0 in a Redis set
 	order  int // place in its Ruleset: of several that allow, the first is named

@@ -14,8 +14,8 @@ import (
 //
 // Rules may cover a filter together: `a` and `a/+/#` cover a/#.
 func (a *Access) Subscribe(topicFilter string) Decision {
-	if a == nil || a.reason != "" {
-		return Decision{Reason: ReasonUnavailable}
+	if reason := a.refusal(); reason != "" {
+		return Decision{Reason: reason}
 	}
 	if frames.CheckTopicFilter(topicFilter) != nil {
 		return Decision{}

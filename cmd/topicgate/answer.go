@@ -7,6 +7,7 @@ import (
 
 	"topicgate/config"
 	"topicgate/policy"
+	"topicgate/policy/store"
 )
 
 // answer is what "policy explain" found, in the form of its --json.
@@ -32,7 +33,7 @@ type considered struct {
 	Why     string `json:"why"`
 }
 
-func newAnswer(c config.Config, q question, e policy.Explanation, standing policy.Standing) *answer {
+func newAnswer(c config.Config, q question, e policy.Explanation, standing store.Standing) *answer {
 	a := &answer{
 		User: q.principal.Username, Operation: q.op, Topic: q.topic,
 		Allowed: e.Decision.Allowed, Rule: e.Decision.Rule.String(), Standing: standing.String(),
@@ -47,12 +48,12 @@ func newAnswer(c config.Config, q question, e policy.Explanation, standing polic
 		a.Mode = string(c.SubscribeMode)
 		a.subscribe(c)
 	}
-	if standing != policy.Good {
+	if standing != store.Good {
 		a.Allowed, a.Upstream = false, nil
-		a.Summary = map[policy.Standing]string{
-			policy.Blocked:     "denied: the user is blocked",
-			policy.Revoked:     "denied: the token is revoked",
-			policy.Unavailable: "denied: Redis is away",
+		a.Summary = map[store.Standing]string{
+			store.Blocked:     "denied: the user is blocked",
+			store.Revoked:     "denied: the token is revoked",
+			store.Unavailable: "denied: Redis is away",
 		}[standing]
 	}
 	return a

@@ -7,6 +7,7 @@ import (
 	"topicgate/config"
 	"topicgate/gateway/edge"
 	"topicgate/policy"
+	"topicgate/policy/store"
 )
 
 // checkParts tries what serve would make of the settings, as far as that needs no connection:
@@ -31,7 +32,7 @@ func checkPolicyParts(c config.Config) error { return orNil(policyProblems(c)) }
 
 func policyProblems(c config.Config) (problems config.Problems) {
 	if c.UsesRedis() {
-		_, err := policy.ParseRedisURL(c.RedisURL.Reveal())
+		_, err := store.ParseRedisURL(c.RedisURL.Reveal())
 		note(&problems, "REDIS_URL", err)
 	}
 	if c.PolicyFile != "" {

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"topicgate/gateway/registry"
-	"topicgate/policy"
+	"topicgate/policy/store"
 )
 
 // disconnectTimeout is how long sessions may take to end: an instance waits seconds for clients that do not
@@ -36,12 +36,12 @@ func newDisconnect(environ []string) *cobra.Command {
 			if cmd.Flags().Changed("client-id") && clientID == "" {
 				return usage(errors.New("--client-id is empty; without it all sessions of the user are ended"))
 			}
-			store, prefix, err := openRegistry(environ)
+			policies, prefix, err := openRegistry(environ)
 			if err != nil {
 				return err
 			}
-			defer store.Close()
-			return disconnect(cmd, store, prefix, args[0], clientID)
+			defer policies.Close()
+			return disconnect(cmd, policies, prefix, args[0], clientID)
 		},
 	}
 	c.Flags().StringVar(&clientID, "client-id", "", "only the session with this Client Identifier, as the client knows it")
@@ -49,10 +49,10 @@ func newDisconnect(environ []string) *cobra.Command {
 }
 
 // disconnect returns an outcome.
-func disconnect(cmd *cobra.Command, store *policy.Store, prefix, user, clientID string) error {
+func disconnect(cmd *cobra.Command, policies *store.Store, prefix, user, clientID string) error {
 	ctx, cancel := context.WithTimeout(cmd.Context(), disconnectTimeout)
 	defer cancel()
-	gone, left, err := registry.Disconnect(ctx, store.Client(), prefix, user, clientID)
+	gone, left, err := registry.Disconnect(ctx, policies.Client(), prefix, user, clientID)
 	if len(gone) > 0 {
 		if err := printSessions(cmd.OutOrStdout(), gone); err != nil {
 			return failed(err)

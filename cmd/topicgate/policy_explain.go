@@ -15,6 +15,7 @@ import (
 	"topicgate/auth"
 	"topicgate/config"
 	"topicgate/policy"
+	"topicgate/policy/store"
 )
 
 // question is what "policy explain" is asked.
@@ -130,18 +131,18 @@ func (q *question) readClaims(c config.Config, stdin io.Reader) error {
 func ask(ctx context.Context, c config.Config, q question, stderr io.Writer) (*answer, error) {
 	// What is odd in the file is told by "policy check", what is wrong in Redis by Status.
 	log := slog.New(slog.DiscardHandler)
-	store, err := policy.NewStore(storeOptions(c, "explain", log, nil))
+	policies, err := store.New(storeOptions(c, "explain", log, nil))
 	if err != nil {
 		return nil, failed(err)
 	}
 	parts := newParts()
-	parts.start("policy", store.Run)
+	parts.start("policy", policies.Run)
 	defer func() {
 		parts.stop()
-		store.Close()
+		policies.Close()
 	}()
-	grant, err := store.Open(ctx, q.principal, func() {})
-	if err != nil && !errors.Is(err, policy.ErrUndecided) {
+	grant, err := policies.Open(ctx, q.principal, func() {})
+	if err != nil && !errors.Is(err, store.ErrUndecided) {
 		return nil, usage(err)
 	}
 	if err != nil {
@@ -152,7 +153,7 @@ func ask(ctx context.Context, c config.Config, q question, stderr io.Writer) (*a
 	if e.Invalid != "" {
 		return nil, usage(fmt.Errorf("%s %q: %s", q.op, q.topic, e.Invalid))
 	}
-	detail := store.Status().Detail
+	detail := policies.Status().Detail
 	for _, part := range slices.Sorted(maps.Keys(detail)) {
 		if part != "redis" {
 			fmt.Fprintf(stderr, "topicgate: warning: %s: %s\n", part, detail[part])
@@ -162,8 +163,8 @@ func ask(ctx context.Context, c config.Config, q question, stderr io.Writer) (*a
 }
 
 // storeOptions are the same for serve and for "policy explain".
-func storeOptions(c config.Config, instance string, log *slog.Logger, observe func(policy.StoreEvent)) policy.StoreOptions {
-	return policy.StoreOptions{
+func storeOptions(c config.Config, instance string, log *slog.Logger, observe func(store.Event)) store.Options {
+	return store.Options{
 		RedisURL:   c.RedisURL.Reveal(),
 		Prefix:     c.RedisPrefix,
 		PolicyFile: c.PolicyFile,

@@ -22,7 +22,7 @@ import (
 	"topicgate/gateway/edge"
 	"topicgate/gateway/metrics"
 	"topicgate/gateway/session"
-	"topicgate/policy"
+	"topicgate/policy/store"
 )
 
 const (
@@ -39,7 +39,7 @@ type process struct {
 	instance string
 	log      *slog.Logger
 	verifier *auth.Verifier
-	store    *policy.Store
+	store    *store.Store
 	audit    *audit.Log
 	metrics  *metrics.Metrics
 	server   *gateway.Server
@@ -69,10 +69,11 @@ func newProcess(c config.Config, log *slog.Logger, stdout io.Writer) (*process, 
 	if err != nil {
 		return nil, err
 	}
-	p.store, err = policy.NewStore(storeOptions(c, p.instance, log, p.metrics.PolicyEvent))
+	p.store, err = store.New(storeOptions(c, p.instance, log, p.metrics.PolicyEvent))
 	if err != nil {
 		return nil, err
 	}
+	p.metrics.WatchPolicy(p.store.OldestChange)
 	p.audit = newAudit(c, p, stdout)
 	options, err := p.gatewayOptions(c)
 	if err != nil {

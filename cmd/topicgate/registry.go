@@ -13,17 +13,17 @@ import (
 
 	"topicgate/config"
 	"topicgate/gateway/registry"
-	"topicgate/policy"
+	"topicgate/policy/store"
 )
 
 // openRegistry opens the Redis in which the gateways keep their sessions. The caller closes the store; the
 // error is an outcome.
-func openRegistry(environ []string) (store *policy.Store, prefix string, err error) {
+func openRegistry(environ []string) (policies *store.Store, prefix string, err error) {
 	c, err := config.LoadPolicy(environ)
 	if err == nil {
 		var problems config.Problems
 		if c.UsesRedis() {
-			_, err := policy.ParseRedisURL(c.RedisURL.Reveal())
+			_, err := store.ParseRedisURL(c.RedisURL.Reveal())
 			note(&problems, "REDIS_URL", err)
 		}
 		err = orNil(problems)
@@ -35,11 +35,11 @@ func openRegistry(environ []string) (store *policy.Store, prefix string, err err
 		return nil, "", usage(errors.New(config.Prefix + "REDIS_URL is none: a gateway without Redis has /sessions on its admin listener alone"))
 	}
 	// For its client: the rules, and their file, are nobody's concern here.
-	store, err = policy.NewStore(policy.StoreOptions{RedisURL: c.RedisURL.Reveal(), Prefix: c.RedisPrefix, Logger: slog.New(slog.DiscardHandler)})
+	policies, err = store.New(store.Options{RedisURL: c.RedisURL.Reveal(), Prefix: c.RedisPrefix, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return nil, "", failed(err)
 	}
-	return store, c.RedisPrefix, nil
+	return policies, c.RedisPrefix, nil
 }
 
 // printSessions writes a table for people.

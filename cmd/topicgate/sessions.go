@@ -21,12 +21,12 @@ func newSessions(environ []string) *cobra.Command {
 			"TOPICGATE_ variables. What an instance that died has left disappears within half a minute.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			store, prefix, err := openRegistry(environ)
+			policies, prefix, err := openRegistry(environ)
 			if err != nil {
 				return err
 			}
-			defer store.Close()
-			sessions, err := registry.LiveSessions(cmd.Context(), store.Client(), prefix)
+			defer policies.Close()
+			sessions, err := registry.LiveSessions(cmd.Context(), policies.Client(), prefix)
 			if err != nil {
 				return failed(err)
 			}

@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"topicgate/gateway/wire"
-	"topicgate/policy"
+	"topicgate/policy/store"
 )
 
 // The closed sets of label values that belong to this file. The others have their enums elsewhere and come to
@@ -97,7 +97,7 @@ func New(labels Labels) *Metrics {
 		policyLoads:    newCounters(r, "topicgate_policy_loads_total", "Rule texts of file or Redis that were put in force or refused, by result.", "result", policyResults),
 		policyReads:    newCounters(r, "topicgate_policy_reads_total", "Round trips that read policy from Redis, by result.", "result", readResults),
 		policyReadTime: newHistogram(r, "topicgate_policy_read_duration_seconds", "Time of a round trip that read policy from Redis."),
-		policyResets:   newCounters(r, "topicgate_policy_resets_total", "Times everything cached from Redis was read again, by reason.", "reason", policy.ResetReasons),
+		policyResets:   newCounters(r, "topicgate_policy_resets_total", "Times everything cached from Redis was read again, by reason.", "reason", store.ResetReasons),
 		policyStale:    newGauge(r, "topicgate_policy_stale", "1 while everything is denied because Redis is away for too long."),
 		tokenDuration:  newHistogram(r, "topicgate_token_verification_duration_seconds", "Time to verify a token, fetched keys included."),
 		policyLastLoad: newGauge(r, "topicgate_policy_last_load_timestamp_seconds", "When a rule text was last put in force; 0: never."),
@@ -210,26 +210,26 @@ func (m *Metrics) TokenVerified(result string, d time.Duration) {
 // BrokerTried counts one attempt to reach a broker.
 func (m *Metrics) BrokerTried(result string) { m.upstream.add(result, 1) }
 
-// PolicyEvent counts what happened in a store; it is a policy.StoreOptions.Observe.
-func (m *Metrics) PolicyEvent(e policy.StoreEvent) {
+// PolicyEvent counts what happened in a store; it is a store.Options.Observe.
+func (m *Metrics) PolicyEvent(e store.Event) {
 	switch e.Kind {
-	case policy.EventRead:
+	case store.EventRead:
 		result := readSuccess
 		if !e.OK {
 			result = readFailed
 		}
 		m.policyReads.add(result, 1)
 		m.policyReadTime.Observe(e.Duration.Seconds())
-	case policy.EventPolicy:
+	case store.EventPolicy:
 		if !e.OK {
 			m.policyLoads.add(policyInvalid, 1)
 			return // what is in force is as old as before
 		}
 		m.policyLoads.add(policySuccess, 1)
 		m.policyLastLoad.Set(float64(e.Time.UnixMilli()) / 1000)
-	case policy.EventReset:
+	case store.EventReset:
 		m.policyResets.add(e.Reason, 1)
-	case policy.EventAway:
+	case store.EventAway:
 		stale := 1.0
 		if e.OK {
 			stale = 0

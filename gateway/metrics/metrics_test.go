@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"topicgate/gateway/wire"
-	"topicgate/policy"
+	"topicgate/policy/store"
 )
 
 func newTestMetrics() *Metrics {
@@ -78,7 +78,7 @@ func TestEveryLabelValueExistsFromTheStartAtZero(t *testing.T) {
 		"topicgate_policy_read_duration_seconds":        1,
 		"topicgate_policy_stale":                        1,
 		"topicgate_policy_last_load_timestamp_seconds":  1,
-		"topicgate_policy_resets_total":                 len(policy.ResetReasons) + 1,
+		"topicgate_policy_resets_total":                 len(store.ResetReasons) + 1,
 		"topicgate_audit_dropped_total":                 1,
 	}
 	count := make(map[string]int)
@@ -101,12 +101,12 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 	m.Rejected("will", "no such reason")
 	m.TokenVerified("expired", time.Millisecond)
 	m.BrokerTried("timeout")
-	m.PolicyEvent(policy.StoreEvent{Kind: policy.EventPolicy, OK: true, Time: time.UnixMilli(1_700_000_000_500)})
-	m.PolicyEvent(policy.StoreEvent{Kind: policy.EventPolicy, Time: time.UnixMilli(1_800_000_000_000)})
-	m.PolicyEvent(policy.StoreEvent{Kind: policy.EventRead, OK: true, Duration: time.Millisecond})
-	m.PolicyEvent(policy.StoreEvent{Kind: policy.EventRead, Duration: time.Second})
-	m.PolicyEvent(policy.StoreEvent{Kind: policy.EventReset, OK: true, Reason: policy.ResetDeaf})
-	m.PolicyEvent(policy.StoreEvent{Kind: policy.EventAway})
+	m.PolicyEvent(store.Event{Kind: store.EventPolicy, OK: true, Time: time.UnixMilli(1_700_000_000_500)})
+	m.PolicyEvent(store.Event{Kind: store.EventPolicy, Time: time.UnixMilli(1_800_000_000_000)})
+	m.PolicyEvent(store.Event{Kind: store.EventRead, OK: true, Duration: time.Millisecond})
+	m.PolicyEvent(store.Event{Kind: store.EventRead, Duration: time.Second})
+	m.PolicyEvent(store.Event{Kind: store.EventReset, OK: true, Reason: store.ResetDeaf})
+	m.PolicyEvent(store.Event{Kind: store.EventAway})
 	m.AuditDropped("redis", 7)
 	m.HTTPRefused(426)
 	m.HTTPRefused(418)
@@ -139,7 +139,7 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 	if !maps.Equal(got, want) {
 		t.Errorf("series that are not 0 = %v; want %v", got, want)
 	}
-	m.PolicyEvent(policy.StoreEvent{Kind: policy.EventAway, OK: true})
+	m.PolicyEvent(store.Event{Kind: store.EventAway, OK: true})
 	if got := metricSeries(t, m)["topicgate_policy_stale{}"]; got != 0 {
 		t.Errorf("topicgate_policy_stale = %v when Redis is back; want 0", got)
 	}

@@ -10,6 +10,7 @@ import (
 	"topicgate/frames"
 	"topicgate/gateway/edge"
 	"topicgate/policy"
+	"topicgate/policy/store"
 )
 
 // oauth2JWT is the MQTT 5.0 Authentication Method that carries a token.
@@ -122,17 +123,17 @@ func (s *Session) tokenOf(connect *frames.Connect) (string, *refusal) {
 }
 
 // authorize waits for the policy and judges the Will. topic is that of a refused Will.
-func (s *Session) authorize(ctx context.Context, opening *policy.Opening, connect *frames.Connect) (r *refusal, topic string) {
+func (s *Session) authorize(ctx context.Context, opening *store.Opening, connect *frames.Connect) (r *refusal, topic string) {
 	grant, err := opening.Wait(ctx)
 	if err != nil {
 		return &refusal{v3: frames.V3ServerUnavailable, v5: frames.ServerUnavailable, reason: policy.ReasonUnavailable, end: EndCannotDecide, err: err}, ""
 	}
 	s.grant = grant
 	switch grant.Standing() {
-	case policy.Good:
-	case policy.Blocked:
+	case store.Good:
+	case store.Blocked:
 		return &refusedBlocked, ""
-	case policy.Revoked:
+	case store.Revoked:
 		return &refusedRevoked, ""
 	default:
 		return &refusal{v3: frames.V3ServerUnavailable, v5: frames.ServerUnavailable, reason: policy.ReasonUnavailable, end: EndCannotDecide}, ""

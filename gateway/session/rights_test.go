@@ -11,7 +11,7 @@ import (
 	"topicgate/gateway/internal/play"
 	"topicgate/gateway/internal/redistest"
 	"topicgate/gateway/subs"
-	"topicgate/policy"
+	"topicgate/policy/store"
 )
 
 // A token that is revoked ends its sessions, and no others of the same user; a fresh token is judged by itself.
@@ -43,7 +43,7 @@ func TestABlockDuringConnectHolds(t *testing.T) {
 	c.FromGateway(frames.TypeConnect)
 	s := r.onlySession()
 	server.Run("SADD", "tg:blocked", "alice")
-	r.Until("the block is seen", func() bool { return s.grant.Standing() == policy.Blocked })
+	r.Until("the block is seen", func() bool { return s.grant.Standing() == store.Blocked })
 	c.Reply(play.AcceptedBy(c.V))
 	c.Expect(frames.TypeConnack)
 	c.Hears("e0 01 98")
@@ -54,17 +54,17 @@ func TestABlockDuringConnectHolds(t *testing.T) {
 func newRedisRig(t *testing.T, server *redistest.Server, verifier Verifier) *rig {
 	t.Helper()
 	server.Run("SET", "tg:acl", play.ChatRules)
-	store, err := policy.NewStore(policy.StoreOptions{RedisURL: "redis://" + server.Addr, Prefix: "tg:", StaleMax: time.Minute})
+	policies, err := store.New(store.Options{RedisURL: "redis://" + server.Addr, Prefix: "tg:", StaleMax: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { _ = store.Run(ctx) })
+	running.Go(func() { _ = policies.Run(ctx) })
 	t.Cleanup(func() { // after newRig's
 		stop()
 		running.Wait()
-		_ = store.Close()
+		_ = policies.Close()
 	})
-	return newRig(t, func(o *rigOptions) { o.Policy, o.Verifier = store, verifier })
+	return newRig(t, func(o *rigOptions) { o.Policy, o.Verifier = policies, verifier })
 }

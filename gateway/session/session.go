@@ -22,6 +22,7 @@ import (
 	"topicgate/gateway/upstream"
 	"topicgate/gateway/wire"
 	"topicgate/policy"
+	"topicgate/policy/store"
 )
 
 // Session is one WebSocket connection and its connection to a broker.
@@ -44,7 +45,7 @@ type Session struct {
 	// Immutable after establish, which ends before down starts.
 	clientID       string // as the client knows it
 	upstreamID     string
-	grant          *policy.Grant
+	grant          *store.Grant
 	broker         upstream.Conn
 	keepAlive      time.Duration
 	will           *will  // nil: none
@@ -242,9 +243,9 @@ func (s *Session) policyChanged() {
 		return
 	}
 	switch s.grant.Standing() {
-	case policy.Blocked:
+	case store.Blocked:
 		s.finish(ended(EndBlocked, nil))
-	case policy.Revoked:
+	case store.Revoked:
 		s.finish(ended(EndTokenRevoked, nil))
 	default:
 		s.requestReview()

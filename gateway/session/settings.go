@@ -11,7 +11,7 @@ import (
 	"topicgate/gateway/audit"
 	"topicgate/gateway/edge"
 	"topicgate/gateway/metrics"
-	"topicgate/policy"
+	"topicgate/policy/store"
 )
 
 // SubscribeMode says what becomes of a SUBSCRIBE whose Topic Filter is wider than what may be read.
@@ -69,7 +69,7 @@ type Settings struct {
 
 	Instance string // names this process in audit records
 	Verifier Verifier
-	Policy   *policy.Store
+	Policy   *store.Store
 	Audit    *audit.Log // nil: none
 	Metrics  *metrics.Metrics
 	Logger   *slog.Logger

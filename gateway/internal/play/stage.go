@@ -19,7 +19,7 @@ import (
 	"topicgate/auth"
 	"topicgate/frames"
 	"topicgate/gateway/audit"
-	"topicgate/policy"
+	"topicgate/policy/store"
 )
 
 // ChatRules is the policy of most tests.
@@ -63,7 +63,7 @@ type Stage struct {
 	Brokers chan net.Conn // as the gateway dials them
 	Audited *Buffer
 	Audit   *audit.Log
-	Policy  *policy.Store
+	Policy  *store.Store
 	rules   string // path of the policy file
 	running sync.WaitGroup
 
@@ -76,11 +76,11 @@ func NewStage(t testing.TB) *Stage {
 	r := &Stage{T: t, Listen: newPipeListener(), Brokers: make(chan net.Conn, 16), Audited: &Buffer{}}
 	r.rules = filepath.Join(t.TempDir(), "rules.acl")
 	r.writeRules(ChatRules)
-	store, err := policy.NewStore(policy.StoreOptions{PolicyFile: r.rules})
+	policies, err := store.New(store.Options{PolicyFile: r.rules})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Policy = store
+	r.Policy = policies
 	r.Audit = audit.New(audit.Options{Instance: "test", Sinks: map[string]audit.Sink{"test": audit.NewWriterSink(r.Audited)}})
 	return r
 }
