@@ -155,7 +155,8 @@ type attempt struct {
 // try says whether the signature holds with one of the keys of set that may have made it: the one that the
 // token names, or any when it names none. known says that the set has the one that it names.
 func (a *attempt) try(set *keySet) (holds, known bool) {
-	defer a.turns.take()()
+	a.turns.take()
+	defer a.turns.give()
 	header := a.jws.header
 	for _, k := range set.keys {
 		if header.KeyID != "" && header.KeyID != k.id {

@@ -180,7 +180,8 @@ func (v *Verifier) verify(ctx context.Context, token string, now time.Time) (ide
 
 // parse reads a token and checks all that needs no key.
 func (v *Verifier) parse(token string, now time.Time) (*issuer, *parsed, error) {
-	defer v.turns.take()()
+	v.turns.take()
+	defer v.turns.give()
 	p, err := parseToken(token, v.headers)
 	if err != nil {
 		return nil, nil, err

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/cenkalti/backoff/v5"
 )
 
 const (
@@ -135,7 +137,8 @@ func (q *queue) run(ctx context.Context) error {
 // write tries until it succeeds or ctx has ended, and gives what is not written then.
 func (q *queue) write(ctx context.Context, batch []Event) (left int) {
 	failed := false
-	for pause := retryMin; ctx.Err() == nil; pause = min(2*pause, retryMax) {
+	pauses := backoff.ExponentialBackOff{InitialInterval: retryMin, Multiplier: 2, RandomizationFactor: 0.5, MaxInterval: retryMax}
+	for ctx.Err() == nil {
 		err := q.sink.Write(ctx, batch)
 		if err == nil {
 			if failed {
@@ -152,7 +155,7 @@ func (q *queue) write(ctx context.Context, batch []Event) (left int) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(pause):
+		case <-time.After(pauses.NextBackOff()):
 		}
 	}
 	return lossOf(batch)

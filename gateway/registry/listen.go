@@ -2,10 +2,10 @@ package registry
 
 import (
 	"context"
-	"math/rand/v2"
 	"sync"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -16,7 +16,9 @@ const (
 
 // listen hears orders until ctx ends.
 func (r *Registry) listen(ctx context.Context, obey func(Order)) {
-	pause := minControlPause
+	pauses := backoff.ExponentialBackOff{ // all gateways lose a server at once: each waits a time of its own
+		InitialInterval: minControlPause, Multiplier: 2, RandomizationFactor: 0.5, MaxInterval: maxControlPause,
+	}
 	for ctx.Err() == nil {
 		begin := time.Now()
 		err := r.hear(ctx, obey)
@@ -25,13 +27,12 @@ func (r *Registry) listen(ctx context.Context, obey func(Order)) {
 		}
 		r.log.Debug("control connection lost", "err", err.Error())
 		if time.Since(begin) > maxControlPause {
-			pause = minControlPause
+			pauses.Reset()
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(pause + rand.N(pause)): // all gateways lose a server at once
+		case <-time.After(pauses.NextBackOff()):
 		}
-		pause = min(2*pause, maxControlPause)
 	}
 }
 

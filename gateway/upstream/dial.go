@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/pires/go-proxyproto"
 
 	"topicgate/frames"
@@ -104,14 +105,14 @@ func (d *Dialing) open(ctx context.Context, b *broker, left int) dialed {
 // dial connects once, or until a Unix socket has room: of those the kernel turns away who finds the backlog full
 // (connect(2), EAGAIN), where it lets the clients of TCP wait. Mosquitto's holds 10.
 func (d *Dialing) dial(ctx context.Context, b *broker) (net.Conn, error) {
-	const most = 50 * time.Millisecond
-	for pause := time.Millisecond; ; pause = min(2*pause, most) {
+	pauses := backoff.ExponentialBackOff{InitialInterval: time.Millisecond, Multiplier: 2, RandomizationFactor: 0.5, MaxInterval: 50 * time.Millisecond}
+	for {
 		conn, err := d.brokers.dial(ctx, b.network, b.address)
 		if b.network != "unix" || !errors.Is(err, syscall.EAGAIN) {
 			return conn, err
 		}
 		select {
-		case <-time.After(pause):
+		case <-time.After(pauses.NextBackOff()):
 		case <-ctx.Done():
 			return nil, err
 		}

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"time"
+
+	"github.com/cenkalti/backoff/v5"
 )
 
 const (
@@ -17,7 +19,7 @@ const (
 // no round trip and puts in force what was read, then reads.
 func (s *Store) work(ctx context.Context) {
 	c := &s.cache
-	pause := minPause
+	pauses := newPauses()
 	for {
 		g, l, ok := c.next()
 		if !ok {
@@ -31,22 +33,21 @@ func (s *Store) work(ctx context.Context) {
 			continue
 		}
 		if err := s.read(ctx, l); err == nil {
-			pause = minPause
+			pauses.Reset()
 			continue
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(pause):
+		case <-time.After(pauses.NextBackOff()):
 		}
-		pause = min(2*pause, maxPause)
 	}
 }
 
-// How long a builder waits after a failed read, doubled each time.
-const (
-	minPause = 20 * time.Millisecond
-	maxPause = 500 * time.Millisecond
-)
+// newPauses are for who waits after a failure: doubled each time, and different for each gateway, since all lose a
+// server at once.
+func newPauses() *backoff.ExponentialBackOff {
+	return &backoff.ExponentialBackOff{InitialInterval: 20 * time.Millisecond, Multiplier: 2, RandomizationFactor: 0.5, MaxInterval: 500 * time.Millisecond}
+}
 
 // next waits for work: a grant to build or a load to do. ok is false once the
 // cache is stopped.

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"strings"
 	"sync"
 	"time"
@@ -111,17 +110,16 @@ func (w *watcher) add(ctx context.Context, addr, canary string, since time.Time,
 	n := &server{addr: addr, canary: canary, cancel: cancel, seen: since, reason: ResetStart}
 	w.nodes[addr] = n
 	wg.Go(func() {
-		pause := minPause
+		pauses := newPauses()
 		for ctx.Err() == nil {
 			err := w.listen(ctx, n)
 			if w.lost(n, err) {
-				pause = minPause
+				pauses.Reset()
 			}
 			select {
 			case <-ctx.Done():
-			case <-time.After(pause + rand.N(pause)): // all gateways lose a server at once
+			case <-time.After(pauses.NextBackOff()):
 			}
-			pause = min(2*pause, maxPause)
 		}
 	})
 }
