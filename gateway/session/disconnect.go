@@ -16,6 +16,7 @@ func (u *up) disconnect(p frames.Packet) error {
 		return u.malformed(&frames.Error{Type: frames.TypeDisconnect, Code: frames.ProtocolError, Rule: "MQTT-3.14.2-1",
 			Detail: "Reason Code or property that only servers send"})
 	}
+	u.expectLess(disconnect.Properties)
 	turn := u.table.Turn() // a review that has begun is heard whole
 	defer turn.End()
 	u.left.Store(true)

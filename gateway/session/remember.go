@@ -26,14 +26,15 @@ const (
 
 // sleeping is the state of a session that concerns its sleep.
 type sleeping struct {
-	item *sleep.Item   // nil: the MQTT Session ends with the connection
-	ttl  time.Duration // for how long the broker keeps it
-
-	planned atomic.Bool // an open record is kept, or about to be, of what is not yet committed
+	item *sleep.Item // nil: the MQTT Session ends with the connection
 
 	// Owned by whoever item lets write.
-	open bool  // what was written last
-	at   int64 // when, in Unix time; 0: never
+	ttl  time.Duration // for how long the broker keeps the MQTT Session
+	at   int64         // when the last record was written, in Unix time; 0: never
+	open bool          // it is an open one
+
+	over    bool        // by the client's DISCONNECT: its MQTT Session ends with the connection after all; owned by up
+	planned atomic.Bool // an open record is kept, or about to be, of what is not yet committed
 }
 
 // keep keeps what will be true with a plan, as an open record, before the broker is asked. It waits for Redis, with no
@@ -138,6 +139,9 @@ func (s *Session) resume(record *subs.Record) error {
 func (s *Session) expectSleep(connect *frames.Connect, connack frames.Properties) {
 	ttl, persistent := sleepOf(connect, connack)
 	if !persistent {
+		if connect.CleanStart { // whatever there was has ended
+			s.host.Sleepers.ForgetSoon(s.upstreamID)
+		}
 		return
 	}
 	s.sleep.ttl, s.sleep.item = ttl, s.host.Sleepers.Item(s.writeDown)
@@ -152,7 +156,22 @@ func sleepOf(connect *frames.Connect, connack frames.Properties) (ttl time.Durat
 	if n, ok := connack.Uint(frames.PropSessionExpiryInterval); ok {
 		seconds = n // [MQTT-3.2.2.3.2]
 	}
-	return min(time.Duration(seconds)*time.Second+sleepMargin, sleepWithoutEnd), seconds > 0
+	return sleepFor(seconds), seconds > 0
+}
+
+// sleepFor is for how long a record is kept with a Session Expiry Interval.
+func sleepFor(seconds uint32) time.Duration {
+	return min(time.Duration(seconds)*time.Second+sleepMargin, sleepWithoutEnd)
+}
+
+// expectLess takes over the Session Expiry Interval of a DISCONNECT, if it has one [MQTT-3.14.2-2].
+func (s *Session) expectLess(properties frames.Properties) {
+	seconds, ok := properties.Uint(frames.PropSessionExpiryInterval)
+	if !ok || s.sleep.item == nil {
+		return
+	}
+	s.sleep.over = seconds == 0
+	s.sleep.item.Do(func() { s.sleep.ttl, s.sleep.at = sleepFor(seconds), 0 }) // the record gets its new end
 }
 
 // rememberLast stores what a session that is about to leave its broker has there, if that is known: what was asked for
@@ -163,6 +182,10 @@ func (s *Session) rememberLast(end EndReason) {
 		return
 	}
 	s.sleep.item.Do(func() {
+		if s.sleep.over {
+			s.host.Sleepers.ForgetSoon(s.upstreamID)
+			return
+		}
 		if s.sleep.open || s.sleep.at == 0 {
 			s.writeSettled()
 		}

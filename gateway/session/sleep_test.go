@@ -191,6 +191,34 @@ func TestARecordThatIsTooLongIsNone(t *testing.T) {
 	}
 }
 
+// A record ends with the MQTT Session: by Clean Start, and by the Session Expiry Interval of a DISCONNECT.
+func TestARecordEndsWithItsSession(t *testing.T) {
+	t.Run("clean", func(t *testing.T) {
+		r := newRooms(t)
+		c, s := r.sleeper()
+		_ = c.WS.Close()
+		c.BrokerEnds()
+		r.Until("the session has ended", func() bool { return len(r.server.Sessions()) == 0 })
+		connect := play.SleeperConnect(frames.V311)
+		connect.CleanStart = true
+		r.ConnectWith(connect, "20 02 00 00")
+		r.Until("the record is gone", func() bool { return r.stored(s) == nil })
+	})
+	t.Run("DISCONNECT", func(t *testing.T) {
+		r := newRooms(t)
+		c := r.ConnectWith(play.SleeperConnect(frames.V5), "20 03 00 00 00")
+		r.awaitStored()
+		s := r.onlySession()
+		c.Say("e0 07 00 05 11 00 00 00 00") // Session Expiry Interval 0
+		c.Passes("e0 07 00 05 11 00 00 00 00")
+		c.BrokerEnds()
+		r.Until("the record is gone", func() bool {
+			record, err := s.wakeUp(t.Context())
+			return record == nil && err == nil
+		})
+	})
+}
+
 // What changes nothing is not written.
 func TestAReviewWithoutAChangeWritesNothing(t *testing.T) {
 	r := newRooms(t)

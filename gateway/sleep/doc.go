@@ -7,6 +7,7 @@
 //
 //	keeper.go  where records are: in Redis, for all instances, or in memory
 //	store.go   the writers, and the queue before them
+//	owed.go    what could not be written, or is not urgent
 //
 // A session reads its record with Load before it is resumed, and makes an Item when it is known that the Session
 // outlives the connection. Item.Do writes now, Later soon, off the data path; an item is queued at most once, so the
@@ -14,6 +15,6 @@
 //
 // # Locks
 //
-// Neither lock (Store.mu, Item.mu) is held over a write or over anything else that waits; they are the last in any
+// No lock (Store.mu, Item.mu, owed.mu) is held over a write or over anything else that waits; they are the last in any
 // order, and Store.mu comes before none. Do waits for the write that is under way, so for Redis: hold no lock over it.
 package sleep

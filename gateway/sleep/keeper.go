@@ -13,7 +13,7 @@ import (
 type Keeper interface {
 	Load(ctx context.Context, id string) ([]byte, error) // nil: nothing is kept
 	Keep(ctx context.Context, id string, data []byte, ttl time.Duration) error
-	Forget(ctx context.Context, id string) error
+	Forget(ctx context.Context, ids ...string) error // in one round trip
 }
 
 // NewKeeper keeps records in Redis, under prefix + "session:", or, if client is nil, in memory.
@@ -42,8 +42,14 @@ func (s shared) Keep(ctx context.Context, id string, data []byte, ttl time.Durat
 	return s.client.Set(ctx, s.prefix+id, data, ttl).Err()
 }
 
-func (s shared) Forget(ctx context.Context, id string) error {
-	return s.client.Del(ctx, s.prefix+id).Err()
+func (s shared) Forget(ctx context.Context, ids ...string) error {
+	_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error { // one command would fail across the slots of a Cluster
+		for _, id := range ids {
+			p.Del(ctx, s.prefix+id)
+		}
+		return nil
+	})
+	return err
 }
 
 // inMemory bounds what is kept without Redis.
@@ -64,7 +70,9 @@ func (l local) Keep(_ context.Context, id string, data []byte, _ time.Duration) 
 	return nil
 }
 
-func (l local) Forget(_ context.Context, id string) error {
-	l.lru.Remove(id)
+func (l local) Forget(_ context.Context, ids ...string) error {
+	for _, id := range ids {
+		l.lru.Remove(id)
+	}
 	return nil
 }

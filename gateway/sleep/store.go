@@ -18,23 +18,29 @@ const (
 // Store has records written. Its methods may be called from any goroutine.
 type Store struct {
 	keeper Keeper
+	owed   owed
 
 	mu     sync.Mutex
 	queue  []*Item
 	wake   sync.Cond // L is mu
 	closed bool
 	end    chan struct{}
-	done   sync.WaitGroup
+
+	writing sync.WaitGroup
+	once    sync.Once     // closes written
+	written chan struct{} // nobody writes any more but what is owed
+	done    sync.WaitGroup
 }
 
 // New starts the writers; Close ends them. refresh is called several times in each Refresh, to put off the end of what
 // living sessions have stored.
 func New(keeper Keeper, refresh func()) *Store {
-	s := &Store{keeper: keeper, end: make(chan struct{})}
-	s.wake.L = &s.mu
+	s := &Store{keeper: keeper, owed: owed{records: map[string]owedRecord{}, wake: make(chan struct{}, 1)}, end: make(chan struct{})}
+	s.wake.L, s.written = &s.mu, make(chan struct{})
 	for range writers {
-		s.done.Go(s.write)
+		s.writing.Go(s.write)
 	}
+	s.done.Go(func() { s.pay(s.written) })
 	s.done.Go(func() {
 		ticker := time.NewTicker(Refresh / 6)
 		defer ticker.Stop()
@@ -59,25 +65,46 @@ func (s *Store) Close() {
 	}
 	s.wake.Broadcast()
 	s.mu.Unlock()
+	s.writing.Wait()
+	s.once.Do(func() { close(s.written) })
 	s.done.Wait()
 }
 
 // Load reads a record; nil: nothing is kept.
-func (s *Store) Load(ctx context.Context, id string) ([]byte, error) { return s.keeper.Load(ctx, id) }
+func (s *Store) Load(ctx context.Context, id string) ([]byte, error) {
+	if r, known := s.owed.word(id); known {
+		return r.data, nil
+	}
+	return s.keeper.Load(ctx, id)
+}
 
-// Keep writes a record, to end after ttl, within some seconds or not at all.
+// Keep writes a record, to end after ttl, within some seconds. After an error it is owed: written later, as long as
+// there is room for what is owed, and no newer word.
 func (s *Store) Keep(ctx context.Context, id string, data []byte, ttl time.Duration) error {
+	s.owed.begin(id)
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	return s.keeper.Keep(ctx, id, data, ttl)
+	err := s.keeper.Keep(ctx, id, data, ttl)
+	if err != nil {
+		s.owed.owe(id, owedRecord{data, ttl}, true)
+	}
+	return err
 }
 
 // Forget removes a record, if there is one; likewise.
 func (s *Store) Forget(ctx context.Context, id string) error {
+	s.owed.begin(id)
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	return s.keeper.Forget(ctx, id)
+	err := s.keeper.Forget(ctx, id)
+	if err != nil {
+		s.owed.owe(id, owedRecord{}, true)
+	}
+	return err
 }
+
+// ForgetSoon removes a record, if there is one, together with others and without waiting for that.
+func (s *Store) ForgetSoon(id string) { s.owed.owe(id, owedRecord{}, false) }
 
 // Item is one MQTT Session whose record is written.
 type Item struct {

@@ -57,6 +57,11 @@ func (hung) Keep(ctx context.Context, _ string, _ []byte, _ time.Duration) error
 	return ctx.Err()
 }
 
+func (hung) Forget(ctx context.Context, _ ...string) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
 func TestAWriteEndsThoughRedisSaysNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(hung{}, func() {})
