@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"bytes"
 	"testing"
 
 	"topicgate/frames"
@@ -64,13 +65,11 @@ var brokenBytes = []struct {
 }{
 	{"a PUBLISH with QoS 3", "36 07 00 01 61 00 01 78 79", "36 07 00 01 61 00 01 00 79"},
 	{"a reserved packet type", "00 00", "00 00"},
-	{"a wildcard in a Topic Name", "30 03 00 01 23", "30 04 00 01 23 00"},
 	{"a Remaining Length of five bytes", "30 ff ff ff ff 01", "30 ff ff ff ff 01"},
 	{"a CONNECT", "10 0c 00 04 4d 51 54 54 04 02 00 3c 00 00", "10 0d 00 04 4d 51 54 54 05 02 00 3c 00 00 00"},
 	{"a second CONNACK", "20 02 00 00", "20 03 00 00 00"},
 	{"a PUBACK without identifier", "40 00", "40 00"},
 	{"a PUBLISH with an alias that nobody bound", "", "30 06 00 00 03 23 00 01"},
-	{"a PUBLISH with the alias 0", "", "30 07 00 01 61 03 23 00 00"},
 	{"an AUTH that nobody asked for", "", "f0 00"},
 }
 
@@ -93,6 +92,33 @@ func TestABrokerThatBreaksTheSpecificationEndsThatSessionAlone(t *testing.T) {
 			})
 			answersPing(otherDown, otherUp)
 		}
+	}
+}
+
+// A message that is none ends no session: brokers that translate other protocols send such to all readers.
+func TestAFaultyMessageOfABrokerEndsNoSession(t *testing.T) {
+	t.Parallel()
+	s := newScripted(t, openPolicy)
+	for _, faulty := range []struct {
+		name string
+		v    frames.Version
+		up   string
+	}{
+		{"a wildcard in a Topic Name", frames.V311, "30 03 00 01 23"},
+		{"a wildcard in a Topic Name of 5.0", frames.V5, "30 04 00 01 23 00"},
+		{"bad UTF-8", frames.V311, "30 03 00 01 ff"},
+		{"the alias 0", frames.V5, "30 07 00 01 61 03 23 00 00"},
+	} {
+		t.Run(faulty.name, func(t *testing.T) {
+			down, up := s.session(t, faulty.v, "c")
+			next := encode(message("room", "hello", 0), faulty.v)
+			up.sendHex(faulty.up)
+			up.send(next)
+			if m := down.expect(frames.TypePublish); !bytes.Equal(m.Raw, next) {
+				t.Errorf("client got % x; want the message after it", m.Raw)
+			}
+			answersPing(down, up)
+		})
 	}
 }
 
