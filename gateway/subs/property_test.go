@@ -499,16 +499,6 @@ func (h *history) live(topic, payload string) {
 	}
 }
 
-// shares reports whether a Shared Subscription covers a topic.
-func (h *history) shares(topic string) bool {
-	for _, w := range h.wishes {
-		if w.shared && frames.Match(w.rest, topic) {
-			return true
-		}
-	}
-	return false
-}
-
 // gains notes the retained messages that come since the client may read more, if new ones are always to come.
 func (h *history) gains(before *policy.Access, fresh verdict) {
 	for topic, payload := range h.broker.retained {
