@@ -8,7 +8,7 @@ FUZZTIME ?= 5s
 STATICCHECK ?= $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := build
-.PHONY: help build test bench demo fuzz lint clean
+.PHONY: help build test bench demo fuzz lint vulncheck clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -49,6 +49,9 @@ lint: ## gofmt, go vet, staticcheck, and which package may import which (.ci/imp
 	$(GO) vet ./...
 	$(STATICCHECK) ./...
 	$(GO) test -count=1 -run Imports ./integration
+
+vulncheck: ## known holes in what is linked in; asks the vulnerability database, so it needs the network
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@latest ./...
 
 clean: ## removes what was built and the npm packages
 	rm -rf bin integration/node/node_modules cmd/topicgate-demo/web/node_modules

@@ -171,8 +171,16 @@ func (l *Log) collect(ctx context.Context) {
 }
 
 func (l *Log) flush() {
-	events, lost := l.table.take()
+	events, lost, beyond := l.table.take()
+	for i := range events {
+		if events[i].Instance == "" {
+			events[i].Instance = l.instance
+		}
+	}
 	for _, q := range l.queues {
+		if beyond > 0 {
+			q.dropped(beyond)
+		}
 		q.put(events)
 		q.lose(lost)
 	}

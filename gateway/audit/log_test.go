@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"reflect"
 	"strings"
@@ -91,6 +92,37 @@ func TestHalfFullTableIsWrittenBeforeTheSecondIsOver(t *testing.T) {
 		sink.want(t, []string{"a", "b", "c", "d", "e", "f"}, []int{1, 1, 1, 1, 1, 1})
 		drops.want(t, nil)
 		_ = end()
+	})
+}
+
+// A user who has many things refused in a second is counted by and by; others are heard of one by one.
+func TestAFloodOfOneUsersPushesOutNobodyElses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sink := &fakeSink{}
+		lost := 0
+		l, end := start(t, Options{Instance: "i", Sinks: map[string]Sink{"fake": sink}, QueueSize: 80, Dropped: func(_ string, n int) { lost += n }})
+		for i := range 300 {
+			l.Record(Event{User: "mallory", Topic: fmt.Sprint(i)})
+		}
+		for i := range 5 {
+			l.Record(Event{User: "alice", Topic: fmt.Sprint(i)})
+		}
+		if err := end(); err != nil {
+			t.Errorf("Run() = %v", err)
+		}
+		heard := map[string]int{}
+		for _, e := range sink.events {
+			if e.Reason == ReasonQueueFull {
+				if e.User != "mallory" || e.Count != 290 || e.Instance != "i" {
+					t.Errorf("the loss is told by %+v; want 290 of mallory's", e)
+				}
+				continue
+			}
+			heard[e.User]++
+		}
+		if heard["alice"] != 5 || heard["mallory"] != 10 || lost != 290 {
+			t.Errorf("%v were heard of, %d lost; want 5 of alice, 10 of mallory and 290", heard, lost)
+		}
 	})
 }
 
