@@ -306,9 +306,6 @@ func (h *held) differs(options frames.Subscription, id uint32, v frames.Version)
 	return options != h.sent || id != h.id
 }
 
-// Silent reports whether the broker has to hear of nothing.
-func (p *Plan) Silent() bool { return len(p.packets) == 0 }
-
 // Outdated reports whether access is a newer one than that which the plan was made with: a review is due.
 func (p *Plan) Outdated(access *policy.Access) bool {
 	return p.reviewed != access && len(p.subscriptions) > 0
