@@ -69,7 +69,10 @@ func (s *Session) begin(conn upstream.Conn, connect *frames.Connect, connack fra
 	if err := s.client.Flush(); err != nil {
 		return s.clientWriteError(err)
 	}
-	if s.resumed && stored != nil {
+	if s.resumed {
+		if stored == nil {
+			stored = &subs.Record{Open: true} // whatever the broker holds, it is nothing that one knows
+		}
 		if err := s.resume(stored); err != nil {
 			return err
 		}

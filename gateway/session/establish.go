@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"topicgate/auth"
@@ -69,6 +70,12 @@ func (s *Session) establish(connect *frames.Connect) error {
 	if err != nil {
 		return s.refuse(&refusal{v3: frames.V3ServerUnavailable, v5: frames.ServerUnavailable,
 			reason: "broker_unavailable", end: EndBrokerUnavailable, err: err}, "")
+	}
+	if connack.Reason == frames.Success && connack.SessionPresent {
+		// Once more, now that the broker has handed the MQTT Session over: until then another connection had it.
+		if stored, err = s.wakeUp(ctx); err != nil {
+			s.log(slog.LevelWarn, "stored subscriptions not read", "err", err.Error())
+		}
 	}
 	return s.begin(conn, connect, connack, stored)
 }

@@ -38,18 +38,35 @@ type sleeping struct {
 }
 
 // keep keeps what will be true with a plan, as an open record, before the broker is asked. It waits for Redis, with no
-// lock but the turn. What it returns is to be called when the plan is committed.
-func (s *Session) keep(plan *subs.Plan) (committed func()) {
-	if s.sleep.item == nil || !plan.Changes() {
-		return func() {}
+// lock but the turn. What it returns is to be called when the plan is committed. An error says that the session has
+// ended: its MQTT Session may be another's by now, and so is the record.
+func (s *Session) keep(plan *subs.Plan) (committed func(), err error) {
+	switch {
+	case s.sleep.item == nil:
+		return func() {}, nil
+	case !plan.Changes() && plan.Rereads():
+		return func() {
+			s.sleep.item.Do(func() { s.sleep.at = 0 }) // so that it is written anew
+			s.remember()
+		}, nil
+	case !plan.Changes():
+		return func() {}, nil
 	}
 	s.sleep.planned.Store(true)
 	record := plan.Record(s.broker.Address)
-	s.sleep.item.Do(func() { s.write(record, true) })
+	s.sleep.item.Do(func() {
+		if err = s.cause(); err == nil {
+			s.write(record, true)
+		}
+	})
+	if err != nil {
+		s.sleep.planned.Store(false)
+		return nil, err
+	}
 	return func() {
 		s.sleep.planned.Store(false)
 		s.remember() // the broker may have been asked nothing
-	}
+	}, nil
 }
 
 // remember has what the session is subscribed to written down soon, if it outlives the connection.
@@ -90,6 +107,7 @@ func (s *Session) write(record *subs.Record, open bool) {
 		s.log(slog.LevelInfo, "too many subscriptions to be stored: after a pause the client will be asked for them anew")
 	}
 	if err != nil {
+		s.sleep.at = 0
 		// Until it can be written what is stored is older; the check at delivery holds all the same.
 		s.log(slog.LevelWarn, "subscriptions not stored, tried again", "err", err.Error())
 	}

@@ -28,7 +28,7 @@ func (s *Session) review(wait func()) {
 		}
 	}
 	plan := turn.Review(s.access())
-	if !plan.Silent() || len(plan.Covers) > 0 {
+	if plan.Changes() || plan.Rereads() || len(plan.Covers) > 0 {
 		wait()
 	}
 	all, err := s.commit(plan, frames.Properties(nil))

@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"errors"
-	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -164,33 +163,6 @@ func TestARecordThatIsNoKnowledgeIsAskedForAgain(t *testing.T) {
 	}
 }
 
-// Of what nobody knows the subscriptions of, the client is to ask for anew.
-func TestASessionWithoutARecordIsNotPresent(t *testing.T) {
-	r := newRooms(t)
-	c := r.Dial(frames.V311)
-	connect := play.SleeperConnect(frames.V311)
-	c.Send(connect.Append(nil, frames.V311))
-	c.Accept()
-	c.FromGateway(frames.TypeConnect)
-	c.Reply("20 02 01 00")
-	c.Hears("20 02 00 00")
-}
-
-// A record is bounded; who has more is asked to ask anew.
-func TestARecordThatIsTooLongIsNone(t *testing.T) {
-	r := newRooms(t)
-	c, s := r.sleeper()
-	var filters []frames.Subscription
-	for i := range 300 {
-		filters = append(filters, play.At(1, fmt.Sprintf("room/one/%s%d", strings.Repeat("x", 300), i)))
-	}
-	c.Asks(2, 0, filters...)
-	c.FromGateway(frames.TypeSubscribe)
-	if record, err := s.wakeUp(t.Context()); record != nil || err != nil {
-		t.Errorf("stored: %d subscriptions, %v; want nothing", len(record.Subscriptions), err)
-	}
-}
-
 // A record ends with the MQTT Session: by Clean Start, and by the Session Expiry Interval of a DISCONNECT.
 func TestARecordEndsWithItsSession(t *testing.T) {
 	t.Run("clean", func(t *testing.T) {
@@ -216,21 +188,6 @@ func TestARecordEndsWithItsSession(t *testing.T) {
 			record, err := s.wakeUp(t.Context())
 			return record == nil && err == nil
 		})
-	})
-}
-
-// What changes nothing is not written.
-func TestAReviewWithoutAChangeWritesNothing(t *testing.T) {
-	r := newRooms(t)
-	c, s := r.sleeper()
-	s.sleep.item.Do(func() { s.sleep.at = 1 })
-	r.SetRules(roomRules + "pattern write elsewhere\n")
-	c.NothingUp()
-	s.review(func() {})
-	s.sleep.item.Do(func() {
-		if s.sleep.at != 1 {
-			t.Error("a record was written though nothing has changed")
-		}
 	})
 }
 
@@ -315,8 +272,8 @@ func TestStoredSubscriptionsKeepEverything(t *testing.T) {
 	turn := resumed.Turn()
 	defer turn.End()
 	plan := turn.Resume(&subs.Record{Broker: "b", Subscriptions: want}, "b", s.access())
-	if again := plan.Record("b"); !plan.Silent() || !reflect.DeepEqual(sorted(again.Subscriptions), want) {
-		t.Errorf("stored: %+v when resumed, silent %v; want %+v", again, plan.Silent(), want)
+	if again := plan.Record("b"); plan.Changes() || !reflect.DeepEqual(sorted(again.Subscriptions), want) {
+		t.Errorf("stored: %+v when resumed, changes %v; want %+v", again, plan.Changes(), want)
 	}
 }
 

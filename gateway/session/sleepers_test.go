@@ -123,7 +123,9 @@ func TestARoomLeftJustBeforeTheClientIsKnownToBeUnsubscribed(t *testing.T) {
 		r.awaitStored()
 		s := r.onlySession()
 		r.SetRules("pattern read room/2/#\n")
-		c.Releases(c.Left("room/1/chat"))
+		left := c.Left("room/1/chat")
+		goOn := r.held(s)
+		c.Releases(left)
 		if goodbye {
 			c.Say("e0 00")
 			c.Passes("e0 00")
@@ -133,6 +135,7 @@ func TestARoomLeftJustBeforeTheClientIsKnownToBeUnsubscribed(t *testing.T) {
 		for s.cause() == nil {
 			time.Sleep(time.Millisecond)
 		}
+		goOn()
 		c.BrokerEnds()
 
 		r.SetRules(sleeperRules)

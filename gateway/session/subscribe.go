@@ -38,6 +38,11 @@ func (u *up) unsubscribe(p frames.Packet) error {
 
 // carryOut does what is planned of p, the client's packet.
 func (u *up) carryOut(plan *subs.Plan, p frames.Packet, properties frames.Properties) error {
+	if u.sleep.item != nil && plan.Changes() { // the record takes its time, and is none of what came before
+		if err := u.idle(); err != nil {
+			return err
+		}
+	}
 	all, err := u.commit(plan, properties)
 	if err != nil {
 		return err
@@ -72,7 +77,11 @@ func (u *up) carryOut(plan *subs.Plan, p frames.Packet, properties frames.Proper
 // commit makes a plan true, after what it changes is kept: a client that comes back, however soon and wherever,
 // finds what the broker was asked for. Who calls it has the turn, and no lock besides.
 func (s *Session) commit(plan *subs.Plan, properties frames.Properties) (subs.Commitment, error) {
-	defer s.keep(plan)()
+	committed, err := s.keep(plan)
+	if err != nil {
+		return subs.Commitment{}, err
+	}
+	defer committed()
 	all, err := plan.Commit(&s.ids, properties)
 	if err != nil {
 		return all, ended(EndInternal, err)
@@ -126,7 +135,7 @@ func (e *exchanges) end() {
 
 // beginExchange waits for its turn and takes the client's Packet Identifier.
 func (u *up) beginExchange(t frames.Type, packetID uint16) error {
-	if u.table.Awaits(packetID) && !u.ids.IsOwn(packetID) {
+	if u.table.Awaits(packetID) {
 		return u.malformed(&frames.Error{Type: t, Code: frames.ProtocolError, Rule: "MQTT-2.2.1-3", Detail: "Packet Identifier in use"})
 	}
 	for wait := u.exchanges.begin(); wait != nil; wait = u.exchanges.begin() {

@@ -65,7 +65,13 @@ func (p *Plan) Commit(ids *IDs, properties frames.Properties) (Commitment, error
 		first := true
 		var lastPart *part
 		for _, o := range p.packets {
-			room := min(maxSubscribeBytes, t.terms.BrokerMaximum) - len(properties) - packetOverhead
+			room := func() int {
+				room := min(maxSubscribeBytes, t.terms.BrokerMaximum) - packetOverhead
+				if first {
+					room -= len(properties)
+				}
+				return room
+			}
 			for entries := range chunks(o.entries, room) {
 				q := &part{answer: o.kind + 1, entries: entries}
 				if e != nil && q.answer == e.answer && slices.ContainsFunc(entries, func(x entry) bool { return len(x.asks) > 0 }) {
@@ -73,8 +79,9 @@ func (p *Plan) Commit(ids *IDs, properties frames.Properties) (Commitment, error
 					e.parts++
 				}
 				var id uint16
+				var clients frames.Properties // once: they may be long
 				if q.exchange != nil && first {
-					id, first = e.packetID, false
+					id, clients, first = e.packetID, properties, false
 				} else {
 					var ok bool
 					if id, ok = ids.TakeOwn(); !ok {
@@ -90,7 +97,7 @@ func (p *Plan) Commit(ids *IDs, properties frames.Properties) (Commitment, error
 				}
 				lastPart = q
 				parts[id] = q
-				c.Packets = append(c.Packets, packetOf(o, entries, id, q.exchange != nil, properties))
+				c.Packets = append(c.Packets, packetOf(o, entries, id, clients))
 			}
 		}
 		if lastPart != nil {
@@ -228,11 +235,8 @@ func (p *Plan) applyChange(c *change) {
 	}
 }
 
-// packetOf makes a packet of entries; one that answers an exchange has the properties of the client's.
-func packetOf(o outgoing, entries []entry, packetID uint16, answers bool, properties frames.Properties) Packet {
-	if !answers {
-		properties = nil
-	}
+// packetOf makes a packet of entries.
+func packetOf(o outgoing, entries []entry, packetID uint16, properties frames.Properties) Packet {
 	if o.kind == frames.TypeUnsubscribe {
 		packet := frames.Unsubscribe{PacketID: packetID, Properties: properties}
 		for _, entry := range entries {
@@ -253,17 +257,18 @@ func packetOf(o outgoing, entries []entry, packetID uint16, answers bool, proper
 	return Packet{subscribe: packet}
 }
 
-// chunks cuts entries into lists that fit into one packet each; what fits into none stands alone.
-func chunks(entries []entry, maximum int) func(yield func([]entry) bool) {
+// chunks cuts entries into lists that fit into one packet each, which has room for so many bytes of them; what fits
+// into none stands alone.
+func chunks(entries []entry, room func() int) func(yield func([]entry) bool) {
 	return func(yield func([]entry) bool) {
-		begin, size := 0, 0
+		begin, size, maximum := 0, 0, room()
 		for i, e := range entries {
 			n := 2 + len(e.options.TopicFilter) + 1
 			if size+n > maximum && i > begin {
 				if !yield(entries[begin:i]) {
 					return
 				}
-				begin, size = i, 0
+				begin, size, maximum = i, 0, room()
 			}
 			size += n
 		}

@@ -3,6 +3,7 @@ package subs
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -249,8 +250,8 @@ func TestFetchesKeepFewAccesses(t *testing.T) {
 			kept++
 		}
 	}
-	if kept != len(c.catchUp.fetching) || kept > 2*2*keptSteps || kept == 0 {
-		t.Errorf("%d fetches keep an Access, %d are listed; want those of %d reviews", kept, len(c.catchUp.fetching), keptSteps)
+	if kept != 2*keptSteps || len(c.catchUp.fetching) != kept {
+		t.Errorf("%d fetches keep an Access, %d are listed; want the two of each of %d reviews", kept, len(c.catchUp.fetching), keptSteps)
 	}
 }
 
@@ -265,5 +266,22 @@ func TestASubscribeBeforeTheReviewLeavesWhatIsNewToIt(t *testing.T) {
 	p := turn.Subscribe(&frames.Subscribe{PacketID: 9, Filters: []frames.Subscription{{TopicFilter: "room/+/x"}}}, c.access)
 	if !p.Outdated(c.access) || len(p.Covers) != 1 || len(p.Covers[0].Covers) != 1 || p.Covers[0].Covers[0] != "room/r0/x" {
 		t.Errorf("the new one covers %+v, outdated %v; want what the last review knew of", p.Covers, p.Outdated(c.access))
+	}
+	if _, err := p.Commit(&c.ids, nil); err != nil {
+		t.Fatal(err)
+	}
+	all, err := turn.Review(c.access).Commit(&c.ids, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var brought []string
+	for _, packet := range all.Packets {
+		for _, f := range packet.subscribe.Filters {
+			brought = append(brought, f.TopicFilter)
+		}
+	}
+	slices.Sort(brought)
+	if !slices.Equal(brought, []string{"room/r1/#", "room/r1/x"}) {
+		t.Errorf("the review asks for %q; want what is new to both, once", brought)
 	}
 }

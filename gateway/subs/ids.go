@@ -16,6 +16,7 @@ type IDs struct {
 	own    map[uint16]struct{}
 	freed  *sync.Cond // when one of own was given back, or closed; nil: nobody has waited
 	closed bool
+	top    uint16 // so many identifiers from the top are taken, at least
 
 	// Blocked is called before Take waits, which it would do for ever if the packet whose answer it
 	// waits for were still unsent; nil: nothing is.
@@ -75,6 +76,7 @@ func (p *IDs) Release(id uint16) {
 	p.mu.Lock()
 	p.client.Remove(id)
 	p.second.Remove(id)
+	p.top = min(p.top, 65535-id)
 	p.mu.Unlock()
 }
 
@@ -82,15 +84,14 @@ func (p *IDs) Release(id uint16) {
 func (p *IDs) TakeOwn() (uint16, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	// From the top: clients count upwards.
-	for id := uint16(65535); id > 0; id-- {
+	for id := 65535 - p.top; id > 0; id-- { // clients count upwards
 		if _, taken := p.own[id]; taken || p.client.Has(id) {
 			continue
 		}
 		if p.own == nil {
 			p.own = map[uint16]struct{}{}
 		}
-		p.own[id] = struct{}{}
+		p.own[id], p.top = struct{}{}, 65535-id+1
 		return id, true
 	}
 	return 0, false
@@ -104,6 +105,7 @@ func (p *IDs) ReleaseOwn(id uint16) bool {
 		return false
 	}
 	delete(p.own, id)
+	p.top = min(p.top, 65535-id)
 	if p.freed != nil {
 		p.freed.Broadcast()
 	}

@@ -306,9 +306,6 @@ func (h *held) differs(options frames.Subscription, id uint32, v frames.Version)
 	return options != h.sent || id != h.id
 }
 
-// Silent reports whether the broker has to hear of nothing.
-func (p *Plan) Silent() bool { return len(p.packets) == 0 }
-
 // Outdated reports whether access is a newer one than that which the plan was made with: a review is due.
 func (p *Plan) Outdated(access *policy.Access) bool {
 	return p.reviewed != access && len(p.subscriptions) > 0
@@ -317,7 +314,15 @@ func (p *Plan) Outdated(access *policy.Access) bool {
 // PacketID is that of the client's packet.
 func (p *Plan) PacketID() uint16 { return p.exchange.packetID }
 
-// Changes reports whether the plan changes what a Record says.
+// Rereads reports whether the plan changes what of the subscriptions may be read where their covers do not tell: then a
+// Record that is not open says something else, though the broker hears of nothing.
+func (p *Plan) Rereads() bool {
+	return slices.ContainsFunc(p.subscriptions, func(c *change) bool {
+		return c.kept && c.s.access != c.now.access && (c.now.over || c.now.access.Denies() || c.s.access.Denies())
+	})
+}
+
+// Changes reports whether the plan changes what an open Record says.
 func (p *Plan) Changes() bool {
 	return len(p.packets) > 0 || slices.ContainsFunc(p.subscriptions, func(c *change) bool { return !c.kept })
 }

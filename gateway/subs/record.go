@@ -285,6 +285,9 @@ func (t *Table) take(r *Recorded, access *policy.Access, vague, knows bool) {
 	if t.asked[r.Filter] != nil {
 		return
 	}
+	if t.terms.Version == frames.V5 && !t.terms.Identifiers { // another broker knew them
+		r.ID, r.PieceIDs = 0, nil
+	}
 	t.reviewed = access
 	s := &subscription{rest: r.Filter, id: r.ID, covers: r.Covers, access: access, vague: vague, Subscription: frames.Subscription{TopicFilter: r.Filter,
 		QoS: r.QoS, NoLocal: r.NoLocal, RetainAsPublished: r.RetainAsPublished, RetainHandling: r.RetainHandling}}

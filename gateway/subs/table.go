@@ -195,11 +195,12 @@ func (t *Table) Settled() bool {
 	return len(t.parts) == 0
 }
 
-// Awaits reports whether an answer with this Packet Identifier is awaited.
+// Awaits reports whether an answer to a packet of the client's with this Packet Identifier is awaited.
 func (t *Table) Awaits(packetID uint16) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.parts[packetID] != nil
+	p := t.parts[packetID]
+	return p != nil && p.exchange != nil && p.exchange.packetID == packetID
 }
 
 // longestFilter is how many bytes of filter a SUBSCRIBE to the broker can hold.
