@@ -17,6 +17,8 @@ func FuzzParse(f *testing.F) {
 		"user a\ntopic %u/{s}\ntopic read read\nrole r\npattern readwrite x%u{s}y/#\n",
 		"\ufeff pattern read\ta/b \r\n#\nuser a b\nlimit x",
 		"pattern read a/%q\npattern read {",
+		"pattern read a/{claim.https://e.com/k}/{claim.k}/b\npattern deny {claim.a/b\npattern read {claim.a/{s}",
+		"pattern deny a/+\nuser a\ntopic a/#\nrole r\npattern a/{s}-%u\ntopic deny #",
 	} {
 		f.Add(text, "chat/room/b/x", "a", "b")
 	}

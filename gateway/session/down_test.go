@@ -106,11 +106,14 @@ func TestAPublishThatIsTooLargeForTheClientIsPassedOver(t *testing.T) {
 		for _, cut := range []int{1, 3, 7, 30, 4000} {
 			c := newRig(t, func(o *rigOptions) { o.MaxPacketBytes = 1000 }).Connect(v, "alice")
 			large := play.Unhex(t, play.PublishHex(v, "chat/status/bob", 1, 4, strings.Repeat("x", 5000)))
+			written := make(chan struct{})
 			go func() { // the broker may go on before the gateway has
+				defer close(written)
 				_, _ = c.Conn.Write(large[:cut])
 				_, _ = c.Conn.Write(large[cut:])
 			}()
 			c.Passes("40 02 00 04")
+			<-written
 			small := play.PublishHex(v, "chat/status/bob", 0, 0, "x")
 			c.Reply(small)
 			c.Hears(small)

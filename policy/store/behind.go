@@ -72,8 +72,9 @@ func (s *Store) OldestChange() time.Duration {
 }
 
 // judgeGrants denies those grants everything that lack a change of before limit, and takes that back from those
-// that have felt what they lacked. It returns whom it concerns: they are to be told, without a lock.
-func (c *cache) judgeGrants(limit time.Time) (changed []*Grant) {
+// that have felt what they lacked. It returns whom it concerns: they are to be told, without a lock. late is the
+// username of one who is denied from now on.
+func (c *cache) judgeGrants(limit time.Time) (changed []*Grant, late string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	lacking := make(map[*Grant]time.Time)
@@ -99,7 +100,7 @@ func (c *cache) judgeGrants(limit time.Time) (changed []*Grant) {
 		if _, behind := c.behind[g]; !behind {
 			c.behind[g] = since
 			g.behind.Store(true)
-			changed = append(changed, g)
+			changed, late = append(changed, g), g.principal.Username
 		}
 	}
 	for g := range c.behind {
@@ -109,5 +110,5 @@ func (c *cache) judgeGrants(limit time.Time) (changed []*Grant) {
 			changed = append(changed, g)
 		}
 	}
-	return changed
+	return changed, late
 }

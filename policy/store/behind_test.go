@@ -40,6 +40,12 @@ func TestWhoIsBehindIsDeniedAlone(t *testing.T) {
 	if reads(mallory, "chat/to/mallory") || s.OldestChange() == 0 {
 		t.Error("mallory is allowed something, or nobody waits")
 	}
+	s.mu.Lock()
+	logged := strings.Contains(s.log.String(), "could not be read for too long") && strings.Contains(s.log.String(), "too much for this server")
+	s.mu.Unlock()
+	if !logged {
+		t.Error("the log does not say that mallory is denied, and why")
+	}
 	h.on.Store(false)
 	eventually(t, "mallory is back", func() bool { return reads(mallory, "chat/room/9/x") && mallory.Standing() == Good })
 	eventually(t, "settled", settled(s))

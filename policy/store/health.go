@@ -160,6 +160,7 @@ func (w *watcher) judge() {
 	if s.away.Load() && limit.Before(w.since) {
 		limit = w.since // who has not felt all that was missed is denied for longer than the others
 	}
+	readErr := w.readErr
 	w.mu.Unlock()
 	if unread && backlog.Before(asOf) {
 		asOf = backlog
@@ -168,7 +169,10 @@ func (w *watcher) judge() {
 		signal(w.doubt) // is it Redis, or that key?
 	}
 	away := !good && now.Sub(asOf) > s.options.StaleMax
-	changed := s.cache.judgeGrants(limit) // first: what is allowed again must be known to all who are
+	changed, late := s.cache.judgeGrants(limit) // first: what is allowed again must be known to all who are
+	if late != "" && s.odd.Allow() {
+		s.log.Error("a session is denied everything, for what concerns it could not be read for too long", "username", late, "err", fmt.Sprint(readErr))
+	}
 	if s.away.Swap(away) != away {
 		s.observe(Event{Kind: EventAway, OK: !away})
 		if away {
