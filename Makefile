@@ -21,6 +21,7 @@ test: ## all tests, with the race detector and beside real servers; installs wha
 	integration/servers.sh gcc mosquitto redis chromium node page
 	TEST_SERVERS=required $(GO) test -race -timeout 20m ./...
 	$(GO) test -run Allocat ./frames ./gateway/... ./policy/... # what promises to allocate nothing: the race detector itself does
+	$(GO) test -run TheClientGetsWhatItMayRead ./gateway/subs # 100,000 histories, of which the race detector has time for few
 
 ROUNDS ?= 5
 ONLY ?=
