@@ -26,6 +26,7 @@ func chatUser(t *testing.T, with ...func(*Store, *Options)) (*testRedis, *testSt
 	r.do("SET", "topicgate:acl", roomRules)
 	r.do("SADD", "topicgate:user:alice:rooms", "7")
 	s := startStore(t, "redis://"+r.addr, with...)
+	eventually(t, "ready", func() bool { return s.Status().Ready }) // with a StaleMax of 0 it begins as one whose Redis is away
 	g := s.open(t, policy.Principal{Username: "alice"})
 	if !reads(g, "chat/room/7/x") {
 		t.Fatal("alice does not read her room")

@@ -90,6 +90,13 @@ func startStore(t testing.TB, url string, with ...func(*Store, *Options)) *testS
 	return ts
 }
 
+// known returns when all that was changed before is known: what follows is read once.
+func (s *testStore) known(t *testing.T) {
+	t.Helper()
+	now := time.Now()
+	eventually(t, "all changes are known", func() bool { return s.canarySeen(t).After(now) })
+}
+
 // file has the store read rules from a file.
 func file(path string) func(*Store, *Options) {
 	return func(_ *Store, o *Options) { o.PolicyFile = path }
