@@ -9,14 +9,19 @@ import (
 // FilterIndex holds Topic Filters so that those which have to do with another are found without looking at all
 // of them. The zero value is empty. Filters are without $share/<group>/.
 type FilterIndex struct {
-	next map[string]*FilterIndex // by level, wildcards among them
+	next map[string]*FilterIndex // by level, '+' among them
 	here bool                    // a filter ends here
+	all  bool                    // a filter goes on with '#', its last level
 }
 
 // Add puts a filter in; one that is there already stays once.
 func (x *FilterIndex) Add(filter string) {
 	n := x
 	for level := range strings.SplitSeq(filter, "/") {
+		if level == "#" {
+			n.all = true
+			return
+		}
 		child := n.next[level]
 		if child == nil {
 			if n.next == nil {
@@ -35,6 +40,9 @@ func (x *FilterIndex) Remove(filter string) {
 	level, rest, more := strings.Cut(filter, "/")
 	child := x.next[level]
 	switch {
+	case level == "#":
+		x.all = false
+		return
 	case child == nil:
 		return
 	case more:
@@ -42,15 +50,15 @@ func (x *FilterIndex) Remove(filter string) {
 	default:
 		child.here = false
 	}
-	if !child.here && len(child.next) == 0 {
+	if child.Empty() {
 		delete(x.next, level)
 	}
 }
 
 // Empty reports whether no filter is in.
-func (x *FilterIndex) Empty() bool { return !x.here && len(x.next) == 0 }
+func (x *FilterIndex) Empty() bool { return !x.here && !x.all && len(x.next) == 0 }
 
-// AppendAll appends all filters to dst, level by level in the order of their bytes.
+// AppendAll appends all filters to dst, level by level: '#' first, the others in the order of their bytes.
 func (x *FilterIndex) AppendAll(dst []string) []string { return x.appendBelow(dst, "", true) }
 
 func (x *FilterIndex) appendBelow(dst []string, path string, root bool) []string {
@@ -59,6 +67,9 @@ func (x *FilterIndex) appendBelow(dst []string, path string, root bool) []string
 	}
 	if !root {
 		path += "/"
+	}
+	if x.all {
+		dst = append(dst, path+"#")
 	}
 	for _, level := range slices.Sorted(maps.Keys(x.next)) {
 		dst = x.next[level].appendBelow(dst, path+level, false)
@@ -74,7 +85,7 @@ func (x *FilterIndex) Covers(filter string) bool {
 
 func (x *FilterIndex) covers(rest string, more, root bool) bool {
 	dollar := root && strings.HasPrefix(rest, "$") // wildcards do not match it [MQTT-4.7.2-1]
-	if hash := x.next["#"]; hash != nil && !dollar {
+	if x.all && !dollar {
 		return true
 	}
 	if !more {
@@ -113,7 +124,7 @@ func (x *FilterIndex) overlapping(levels []string, path string, root bool, steps
 		return path + "/" + level
 	}
 	dollar := root && strings.HasPrefix(levels[0], "$") // wildcards do not match it [MQTT-4.7.2-1]
-	if x.next["#"] != nil && !dollar {
+	if x.all && !dollar {
 		return join("#"), true
 	}
 	if len(levels) == 0 {

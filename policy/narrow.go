@@ -49,7 +49,7 @@ type narrowing struct {
 
 	path  []string // levels of the result so far
 	found []string
-	index filterIndex // of found
+	index frames.FilterIndex // of found
 	over  bool
 }
 
@@ -165,13 +165,13 @@ func (x *narrowing) emit(rest []string) {
 			return
 		}
 	}
-	if x.index.covers(levels) {
+	if x.index.Covers(filter) {
 		return
 	}
 	if len(x.found) >= x.max {
 		x.over = true
 		return
 	}
-	x.index.add(levels)
+	x.index.Add(filter)
 	x.found = append(x.found, filter)
 }
