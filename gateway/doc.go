@@ -46,5 +46,12 @@
 // Close, and the timer that ends a session with its token take ending.mu and what is right of it, reviewRequest.mu,
 // reviewers.mu and Server.mu alone. (The notice before the end of a token is written by a goroutine of its own.)
 //
+// # Queues
+//
+// Four queues look alike and are not: reviewers (package session) step aside before they wait, so that one who does not
+// read holds up nobody; the builders of policy/store serve users in turn, by cost; sleep has an item in its queue once,
+// with the newest last; audit folds what is equal and gives each user a share. One type for all would be a special case for
+// each, so each has its own. What they do have in common is the library's: back-off and semaphores.
+//
 // Callers hand New what it needs (Options), serve with Serve, and end with Drain or Close.
 package gateway

@@ -32,6 +32,7 @@ type sleeping struct {
 	ttl  time.Duration // for how long the broker keeps the MQTT Session
 	at   int64         // when the last record was written, in Unix time; 0: never
 	open bool          // it is an open one
+	long bool          // it was too long, and nothing is kept
 
 	over    bool        // by the client's DISCONNECT: its MQTT Session ends with the connection after all; owned by up
 	planned atomic.Bool // an open record is kept, or about to be, of what is not yet committed
@@ -91,7 +92,7 @@ func (s *Session) writeSettled() {
 	}
 }
 
-// write keeps a record; one that would be too long is none at all.
+// write keeps a record; one that would be too long is none at all, which is said once and written once.
 func (s *Session) write(record *subs.Record, open bool) {
 	s.sleep.open, s.sleep.at = open, time.Now().Unix()
 	var data []byte
@@ -100,11 +101,14 @@ func (s *Session) write(record *subs.Record, open bool) {
 		data, fits = record.Bytes()
 	}
 	var err error
-	if fits {
+	switch {
+	case fits:
+		s.sleep.long = false
 		err = s.host.Sleepers.Keep(context.Background(), s.upstreamID, data, s.sleep.ttl)
-	} else {
-		err = s.host.Sleepers.Forget(context.Background(), s.upstreamID)
+	case !s.sleep.long:
 		s.log(slog.LevelInfo, "too many subscriptions to be stored: after a pause the client will be asked for them anew")
+		err = s.host.Sleepers.Forget(context.Background(), s.upstreamID)
+		s.sleep.long = err == nil
 	}
 	if err != nil {
 		s.sleep.at = 0

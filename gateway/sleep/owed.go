@@ -49,6 +49,9 @@ func (o *owed) owe(id string, r owedRecord, again bool) {
 		weight -= before.weight(id)
 	}
 	if o.bytes+weight > maxOwedBytes {
+		if known { // an older word is worse than none
+			o.drop(id, before)
+		}
 		return
 	}
 	o.records[id] = r
@@ -83,12 +86,22 @@ func (o *owed) drop(id string, r owedRecord) {
 	o.bytes -= r.weight(id)
 }
 
-// word is what is owed of this id.
-func (o *owed) word(id string) (r owedRecord, known bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	r, known = o.records[id]
-	return r, known
+// word is what is owed of this id, when nothing that was owed is being written.
+func (o *owed) word(ctx context.Context, id string) (r owedRecord, known bool, err error) {
+	for {
+		o.mu.Lock()
+		r, known = o.records[id]
+		paying := o.paying
+		o.mu.Unlock()
+		if known || paying == nil {
+			return r, known, nil
+		}
+		select {
+		case <-paying: // it may be among that
+		case <-ctx.Done():
+			return r, false, ctx.Err()
+		}
+	}
 }
 
 // take takes out some of what is owed; done is to be called when it has been written, or could not be.

@@ -129,6 +129,10 @@ func TestWhatIsOwedIsBounded(t *testing.T) {
 	if o.bytes > maxOwedBytes || len(o.records) < 100 {
 		t.Errorf("%d records of %d bytes are owed; want at most %d bytes", len(o.records), o.bytes, maxOwedBytes)
 	}
+	o.owe("0", owedRecord{data: make([]byte, maxOwedBytes)}, false)
+	if _, known := o.records["0"]; known {
+		t.Error("an older word is kept where there is no room for the newer one")
+	}
 	for id, r := range o.records {
 		o.drop(id, r)
 	}

@@ -72,8 +72,8 @@ func (s *Store) Close() {
 
 // Load reads a record; nil: nothing is kept.
 func (s *Store) Load(ctx context.Context, id string) ([]byte, error) {
-	if r, known := s.owed.word(id); known {
-		return r.data, nil
+	if r, known, err := s.owed.word(ctx, id); known || err != nil {
+		return r.data, err
 	}
 	return s.keeper.Load(ctx, id)
 }
