@@ -68,6 +68,7 @@ type Config struct {
 	PublishBurst          int     `env:"PUBLISH_BURST" envDefault:"0" min:"0" max:"10000000" doc:"messages at once before the rate counts; 0: those of one second"`
 
 	ConnectTimeout time.Duration `env:"CONNECT_TIMEOUT" envDefault:"10s" min:"100ms" max:"10m" doc:"from the upgrade to CONNECT, and from CONNECT to CONNACK"`
+	Unavailable    Unavailable   `env:"UNAVAILABLE" envDefault:"close" type:"close or connack" doc:"what a CONNECT gets that could not be served for want of a broker, Redis or an issuer until the time was over: the WebSocket closed with 1013, or CONNACK 0x03 / 0x88 before that, after which most libraries give up for ever"`
 	WriteTimeout   time.Duration `env:"WRITE_TIMEOUT" envDefault:"30s" min:"100ms" max:"10m" doc:"a client that does not read for this long is closed"`
 	DrainTimeout   time.Duration `env:"DRAIN_TIMEOUT" envDefault:"30s" min:"0s" max:"1h" doc:"sessions are closed spread over this time after SIGTERM"`
 

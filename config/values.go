@@ -82,6 +82,7 @@ type (
 	ProxyProtocol string
 	SubscribeMode string
 	DenyPublish   string
+	Unavailable   string
 	LogFormat     string
 )
 
@@ -98,6 +99,9 @@ const (
 	DenyPublishAck        DenyPublish = "ack"
 	DenyPublishDisconnect DenyPublish = "disconnect"
 
+	UnavailableClose   Unavailable = "close"
+	UnavailableConnack Unavailable = "connack"
+
 	LogJSON LogFormat = "json"
 	LogText LogFormat = "text"
 )
@@ -113,6 +117,9 @@ func (v *SubscribeMode) UnmarshalText(t []byte) error {
 }
 func (v *DenyPublish) UnmarshalText(t []byte) error {
 	return word(v, t, DenyPublishAck, DenyPublishDisconnect)
+}
+func (v *Unavailable) UnmarshalText(t []byte) error {
+	return word(v, t, UnavailableClose, UnavailableConnack)
 }
 func (v *LogFormat) UnmarshalText(t []byte) error { return word(v, t, LogJSON, LogText) }
 

@@ -171,6 +171,15 @@ func (m *Connect) Append(dst []byte, v Version) []byte {
 	return dst
 }
 
+// Bytes is about how many bytes the fields of m take.
+func (m *Connect) Bytes() int {
+	n := len(m.ClientID) + len(m.Username) + len(m.Password) + len(m.Properties)
+	if m.Will != nil {
+		n += len(m.Will.TopicName) + len(m.Will.Payload) + len(m.Will.Properties)
+	}
+	return n
+}
+
 // Clone returns a copy that shares no memory with the packet it was parsed from.
 func (m *Connect) Clone() Connect {
 	c := *m

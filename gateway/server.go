@@ -81,7 +81,7 @@ func New(options Options) (*Server, error) {
 	host.Brokers = upstream.New(upstream.Options{URLs: o.Upstreams, TLS: o.UpstreamTLS, ProxyProtocol: o.UpstreamProxyProtocol,
 		Dial: o.Dial, Observe: o.Metrics.BrokerTried})
 	host.Registry = registry.New(redis, o.RedisPrefix, o.Instance, s.log)
-	host.Admit, host.Forget = s.admit, s.forget
+	host.Work, host.Admit, host.Forget = s.crew.do, s.admit, s.forget
 	host.Sleepers = sleep.New(sleep.NewKeeper(redis, o.RedisPrefix), s.refreshSleepers)
 	host.Registry.Start(s.disconnect)
 	s.background.Go(func() { s.parkIdle(s.closed) })

@@ -110,15 +110,8 @@ func TestRotatedKeysAreFoundAndAnIssuerThatIsDownStopsNobodyWhoseKeyIsKnown(t *t
 	s := newStack(t, openPolicy)
 	old := s.issuer.token(t, "alice")
 	s.issuer.rotate(t, "second", jose.ES256, true)
-	// An unknown key id is a reason to fetch, at most once in 10 s; until then the client is told to come back.
-	eventually(t, "the new key is good", func() bool {
-		w, connack := s.connecting(t, frames.V5, "new", s.issuer.token(t, "alice"))
-		defer w.ws.Close()
-		if connack.Reason != frames.Success && connack.Reason != frames.ServerUnavailable {
-			t.Fatalf("CONNACK %#x; want 0, or %#x for a while", uint8(connack.Reason), uint8(frames.ServerUnavailable))
-		}
-		return connack.Reason == frames.Success
-	})
+	// An unknown key id is a reason to fetch, at most once in 10 s; until then the client is held.
+	s.opening(t, frames.V5, "new", s.issuer.token(t, "alice")).accepted().ping()
 	s.connect(t, frames.V5, "old", old).ping()
 	s.issuer.mu.Lock()
 	s.issuer.down = true
@@ -126,10 +119,11 @@ func TestRotatedKeysAreFoundAndAnIssuerThatIsDownStopsNobodyWhoseKeyIsKnown(t *t
 	s.connect(t, frames.V5, "known", s.issuer.token(t, "alice")).ping()
 	// A key that the gateway cannot know: not refused, but not decided.
 	unknown := sign(t, newKey(t, jose.ES256), jose.ES256, "unknown", "at+jwt", s.issuer.claims("alice"))
+	var waiting []*wire
 	for _, v := range versions {
-		w, connack := s.connecting(t, v, "c", unknown)
-		w.undecided(connack)
+		waiting = append(waiting, s.opening(t, v, "c", unknown))
 	}
+	unserved(waiting...)
 }
 
 func TestBadTokensDoNotHammerTheIssuer(t *testing.T) {
@@ -137,13 +131,13 @@ func TestBadTokensDoNotHammerTheIssuer(t *testing.T) {
 	s := newStack(t, openPolicy)
 	before := s.issuer.jwksGets.Load()
 	key := newKey(t, jose.ES256)
+	var waiting []*wire
 	for range 300 {
 		token := sign(t, key, jose.ES256, rand.Text(), "at+jwt", s.issuer.claims("mallory"))
-		w, connack := s.connecting(t, frames.V5, "c", token)
-		if connack.Reason == frames.Success {
-			t.Fatal("a stranger's key was good")
-		}
-		_ = w.ws.Close()
+		waiting = append(waiting, s.opening(t, frames.V5, "c", token))
+	}
+	for _, w := range waiting { // once the keys have been fetched again
+		w.refused(w.connack())
 	}
 	// One fetch at once, then one in ten seconds: a minute of tries makes seven.
 	if fetches := s.issuer.jwksGets.Load() - before; fetches > 7 {
@@ -158,14 +152,14 @@ func TestAnIssuerThatComesLateIsNotMissedForEver(t *testing.T) {
 	late := newStoppedIssuer(t)
 	g := launchGateway(t, s.settings(settings{"OIDC_ISSUER": s.issuer.url + ", " + late.url, "SHARED_USERS": "true"}))
 	eventually(t, "the gateway answers /healthz", func() bool { return g.status("/healthz") == 200 })
-	w, connack := g.connecting(t, frames.V5, "early", late.token(t, "alice"))
-	w.undecided(connack)
+	unserved(g.opening(t, frames.V5, "early", late.token(t, "alice")))
 	g.connect(t, frames.V5, "other", s.issuer.token(t, "alice")).ping() // of the issuer that is up
 	late.start(t)
 	eventually(t, "a token of the late issuer is good", func() bool {
-		w, connack := g.connecting(t, frames.V5, "late", late.token(t, "alice"))
+		w := g.opening(t, frames.V5, "late", late.token(t, "alice"))
 		defer w.ws.Close()
-		return connack.Reason == frames.Success
+		p, err := w.next()
+		return err == nil && p.Type() == frames.TypeConnack
 	})
 }
 

@@ -101,11 +101,7 @@ func TestTheGatewayWaitsForNobodyToStart(t *testing.T) {
 	if status := g.status("/readyz"); status != http.StatusServiceUnavailable {
 		t.Errorf("/readyz %d; want 503 without Redis", status)
 	}
-	w, connack := g.connecting(t, frames.V5, "c", newIssuer(t).token(t, "alice"))
-	if connack.Reason == frames.Success {
-		t.Error("CONNACK 0 of a gateway that can decide nothing")
-	}
-	w.expectClosed()
+	g.opening(t, frames.V5, "c", newIssuer(t).token(t, "alice")).expectClosed() // it can decide nothing
 }
 
 func TestRedisAwayTooLongFailsClosedUntilItIsBack(t *testing.T) {
@@ -119,8 +115,7 @@ func TestRedisAwayTooLongFailsClosedUntilItIsBack(t *testing.T) {
 	w.settled("chat/room/lobby/x", false)
 	w.settled("file/alice", false) // everything is denied
 	eventually(t, "/readyz says 503", func() bool { return s.status("/readyz") == http.StatusServiceUnavailable })
-	newcomer, connack := s.connecting(t, frames.V5, "new", token)
-	newcomer.undecided(connack)
+	unserved(s.opening(t, frames.V5, "new", token))
 	s.redis.restart(t)
 	w.settled("file/alice", true)
 	w.settled("chat/room/lobby/x", false) // the new Redis is empty

@@ -47,11 +47,40 @@ func (g *gateway) connect(t testing.TB, v frames.Version, clientID, token string
 // connecting opens a session as far as the CONNACK, whatever it says.
 func (g *gateway) connecting(t testing.TB, v frames.Version, clientID, token string, alter ...func(*frames.Connect)) (*wire, frames.Connack) {
 	t.Helper()
-	o := dialOptions{}
+	return g.connectingBy(t, subprotocolOf(v), v, clientID, token, alter...)
+}
+
+// opening sends CONNECT, which the gateway may hold.
+func (g *gateway) opening(t testing.TB, v frames.Version, clientID, token string) *wire {
+	t.Helper()
+	w := g.dial(t, clientID, subprotocolOf(v))
+	w.setVersion(v)
+	w.send(newConnect(v, clientID, token).Append(nil, v))
+	return w
+}
+
+// accepted reads the CONNACK of a client that is let in.
+func (w *wire) accepted() *wire {
+	w.t.Helper()
+	if connack := w.connack(); connack.Reason != frames.Success {
+		w.t.Fatalf("%s: CONNACK %#x; want 0", w.name, uint8(connack.Reason))
+	}
+	return w
+}
+
+// unserved wants what clients get that nobody can decide about or serve until their time is over: no CONNACK, and 1013.
+func unserved(waiting ...*wire) {
+	for _, w := range waiting {
+		w.t.Helper()
+		w.expectClose(1013)
+	}
+}
+
+func subprotocolOf(v frames.Version) (o dialOptions) {
 	if v == frames.V31 {
 		o.subprotocol = "mqttv3.1"
 	}
-	return g.connectingBy(t, o, v, clientID, token, alter...)
+	return o
 }
 
 func (g *gateway) connectingBy(t testing.TB, o dialOptions, v frames.Version, clientID, token string, alter ...func(*frames.Connect)) (*wire, frames.Connack) {

@@ -99,19 +99,6 @@ func (w *wire) refused(connack frames.Connack) {
 	w.expectClose(4401)
 }
 
-// undecided wants the answer to a token that cannot be judged now: one that lets clients try again, then 1013.
-func (w *wire) undecided(connack frames.Connack) {
-	w.t.Helper()
-	want := frames.V3ServerUnavailable
-	if w.version == frames.V5 {
-		want = frames.ServerUnavailable
-	}
-	if connack.Reason != want {
-		w.t.Errorf("%s: CONNACK %#x; want %#x", w.name, uint8(connack.Reason), uint8(want))
-	}
-	w.expectClose(1013)
-}
-
 func TestTheFirstTokenSourceThatHoldsAnythingIsTheToken(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, openPolicy, settings{"TOKEN_SOURCES": "password,header"})

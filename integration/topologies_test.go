@@ -207,10 +207,11 @@ func TestAHungRedisFailsClosedOnEveryInstanceAndRecoversByItself(t *testing.T) {
 					w.settled("file/"+user, false) // everything is denied, what the file allows to everybody as well
 				}
 			}
+			var newcomers []*wire
 			for _, g := range a.gateways {
-				w, connack := g.connecting(t, frames.V5, "newcomer", a.issuer.token(t, users[0]))
-				w.undecided(connack)
+				newcomers = append(newcomers, g.opening(t, frames.V5, "newcomer", a.issuer.token(t, users[0])))
 			}
+			unserved(newcomers...)
 			hung.wake()
 			for _, g := range a.gateways {
 				g.awaitReady(t)

@@ -139,6 +139,7 @@ func (p *process) gatewayOptions(c config.Config) (gateway.Options, error) {
 			SubscribeMode: session.SubscribeMode(c.SubscribeMode),
 			NarrowMax:     c.NarrowMax,
 			DenyPublish:   session.DenyPublish(c.DenyPublish),
+			Unavailable:   session.Unavailable(c.Unavailable),
 			AuditAllowed:  c.AuditAllowed,
 
 			MaxPacketBytes:   int(c.MaxPacketSize),

@@ -52,6 +52,7 @@ type Metrics struct {
 	registry *prometheus.Registry
 
 	sessions       map[string]prometheus.Gauge
+	held           prometheus.Gauge
 	sessionsEnded  counters
 	packets        [wire.Directions][16]prometheus.Counter
 	bytes          [wire.Directions]prometheus.Counter
@@ -89,6 +90,7 @@ func New(labels Labels) *Metrics {
 	m := &Metrics{
 		registry:       r,
 		sessions:       newGauges(r, "topicgate_sessions", "Live sessions by MQTT version.", "version", versionNames),
+		held:           newGauge(r, "topicgate_connects_held", "Clients that wait for somebody to serve them: a broker, Redis or an issuer is away."),
 		sessionsEnded:  newCounters(r, "topicgate_sessions_ended_total", "Sessions that ended, by reason.", "reason", labels.Ends),
 		rejections:     make(map[string]counters, len(operationNames)),
 		httpRefusals:   newCounters(r, "topicgate_http_refusals_total", "HTTP requests answered without an upgrade, by status.", "status", statusNames()),
@@ -206,6 +208,9 @@ func (m *Metrics) TokenVerified(result string, d time.Duration) {
 	m.tokens.add(result, 1)
 	m.tokenDuration.Observe(d.Seconds())
 }
+
+// ConnectsHeld counts clients that are held in an outage: n more.
+func (m *Metrics) ConnectsHeld(n int) { m.held.Add(float64(n)) }
 
 // BrokerTried counts one attempt to reach a broker.
 func (m *Metrics) BrokerTried(result string) { m.upstream.add(result, 1) }

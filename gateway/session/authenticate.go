@@ -88,7 +88,7 @@ func refusalOf(err error) *refusal {
 		return &refusal{v3: frames.V3NotAuthorized, v5: frames.NotAuthorized, reason: "token_" + refused.Reason, end: EndNotAuthenticated, err: err}
 	}
 	// Whatever else it is, nobody has said no: the client may try again.
-	return &refusal{v3: frames.V3ServerUnavailable, v5: frames.ServerUnavailable, reason: "issuer_unavailable", end: EndCannotDecide, err: err}
+	return outage("issuer_unavailable", EndCannotDecide, err)
 }
 
 // tokenOf picks the token: the Authentication Method says where it is; else the first configured
@@ -122,31 +122,35 @@ func (s *Session) tokenOf(connect *frames.Connect) (string, *refusal) {
 	return "", nil
 }
 
-// authorize waits for the policy and judges the Will. topic is that of a refused Will.
-func (s *Session) authorize(ctx context.Context, opening *store.Opening, connect *frames.Connect) (r *refusal, topic string) {
-	grant, err := opening.Wait(ctx)
-	if err != nil {
-		return &refusal{v3: frames.V3ServerUnavailable, v5: frames.ServerUnavailable, reason: policy.ReasonUnavailable, end: EndCannotDecide, err: err}, ""
+// authorize waits for the policy, unless it has been loaded by an earlier try, and judges the Will.
+func (s *Session) authorize(ctx context.Context, opening *store.Opening, connect *frames.Connect) *refusal {
+	if s.grant == nil {
+		grant, err := opening.Wait(ctx)
+		if err != nil {
+			return outage(policy.ReasonUnavailable, EndCannotDecide, err)
+		}
+		s.grant = grant
 	}
-	s.grant = grant
-	switch grant.Standing() {
+	switch s.grant.Standing() {
 	case store.Good:
 	case store.Blocked:
-		return &refusedBlocked, ""
+		return &refusedBlocked
 	case store.Revoked:
-		return &refusedRevoked, ""
+		return &refusedRevoked
 	default:
-		return &refusal{v3: frames.V3ServerUnavailable, v5: frames.ServerUnavailable, reason: policy.ReasonUnavailable, end: EndCannotDecide}, ""
+		return outage(policy.ReasonUnavailable, EndCannotDecide, nil)
 	}
 	if connect.Will == nil {
-		return nil, ""
+		return nil
 	}
 	s.will = newWill(connect.Will)
 	if d := s.judgeWill(); !d.Allowed {
 		s.rejectWill(d)
-		return &refusedWill, s.will.topicName
+		r := refusedWill
+		r.topic = s.will.topicName
+		return &r
 	}
-	return nil, ""
+	return nil
 }
 
 // principal is who the policy is asked about.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -16,12 +15,19 @@ import (
 	"topicgate/gateway/upstream"
 )
 
-// refusal is a CONNACK that ends the session before it began.
+// refusal is why CONNECT is not accepted.
 type refusal struct {
 	v3, v5 frames.ReasonCode
 	reason string // word for audit, metrics and the client
 	end    EndReason
-	err    error // for the log
+	err    error  // for the log
+	topic  string // of a refused Will
+	outage bool   // nobody has said no: later the answer may be another one
+}
+
+// outage is that nobody can decide or serve now.
+func outage(reason string, end EndReason, err error) *refusal {
+	return &refusal{v3: frames.V3ServerUnavailable, v5: frames.ServerUnavailable, reason: reason, end: end, err: err, outage: true}
 }
 
 // The refusals whose reasons are always the same.
@@ -114,7 +120,7 @@ func (s *Session) passConnack(connack frames.Connack) error {
 	if connack.Reason != frames.Success {
 		s.audit(audit.Event{Action: audit.Connect, Decision: audit.Refused, Reason: "broker"})
 		s.host.Metrics.Rejected("connect", "broker")
-		return ended(EndBrokerRefused, fmt.Errorf("CONNACK %s", describeConnack(connack.Reason, s.version)))
+		return ended(EndBrokerRefused, fmt.Errorf("CONNACK %s", upstream.Describe(connack.Reason, s.version)))
 	}
 	return nil
 }
@@ -184,23 +190,19 @@ func (s *Session) clientConnack(connect *frames.Connect, from frames.Properties)
 	return properties
 }
 
-func describeConnack(code frames.ReasonCode, v frames.Version) string {
-	if v == frames.V5 {
-		return code.String()
+// refuse answers CONNECT with r and returns the end of the session. An outage has no CONNACK, unless the operator wants
+// one: there are clients that give up for ever after any that is no success, and come back after a close.
+func (s *Session) refuse(r *refusal) error {
+	if !r.outage || s.host.Unavailable == UnavailableConnack {
+		connack := frames.Connack{Reason: r.v3}
+		if s.version == frames.V5 {
+			connack.Reason = r.v5
+			connack.Properties = connack.Properties.AppendBytes(frames.PropReasonString, []byte(r.reason))
+		}
+		_ = s.sendConnack(connack) // leave flushes it
 	}
-	return "return code " + strconv.Itoa(int(code))
-}
-
-// refuse answers CONNECT with r and returns the end of the session. topic is that of a refused Will.
-func (s *Session) refuse(r *refusal, topic string) error {
-	connack := frames.Connack{Reason: r.v3}
-	if s.version == frames.V5 {
-		connack.Reason = r.v5
-		connack.Properties = connack.Properties.AppendBytes(frames.PropReasonString, []byte(r.reason))
-	}
-	_ = s.sendConnack(connack) // leave flushes it
 	s.host.Metrics.Rejected("connect", r.reason)
-	s.audit(audit.Event{Action: audit.Connect, Decision: audit.Refused, Reason: r.reason, Topic: topic})
+	s.audit(audit.Event{Action: audit.Connect, Decision: audit.Refused, Reason: r.reason, Topic: r.topic})
 	return ended(r.end, r.err)
 }
 

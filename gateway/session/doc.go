@@ -4,6 +4,7 @@
 // A session walks through these rooms, a file each:
 //
 //	establish.go     the first packet is CONNECT; token -> identity; policy; broker (authenticate.go)
+//	held.go          an outage: what establish could not do is tried again
 //	connack.go       begin: what the CONNACK sets in motion, in its order; refuse
 //	up.go            client -> broker, what the gateway acknowledges itself; uppublish.go: PUBLISH judged and stamped
 //	down.go          broker -> client, what is dropped completed towards the broker; downpublish.go: each delivery judged

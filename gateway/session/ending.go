@@ -1,7 +1,6 @@
 package session
 
 import (
-	"context"
 	"errors"
 	"sync"
 )
@@ -11,8 +10,8 @@ type ending struct {
 	done chan struct{} // closed by first
 
 	mu    sync.Mutex
-	err   error              // the first cause
-	abort context.CancelFunc // of what establish waits for; nil: for nothing that could be aborted
+	err   error  // the first cause
+	abort func() // ends the wait of a client on its way in; nil: there is none that could be ended. It never blocks
 }
 
 // first ends the session because of err, unless something has ended it already, and calls wake while nobody who would

@@ -12,6 +12,7 @@ import (
 	"topicgate/gateway/subs"
 	"topicgate/gateway/wire"
 	"topicgate/policy"
+	"topicgate/policy/store"
 )
 
 // maxConnectBytes bounds the first packet, of a client that nobody knows yet: each of its five
@@ -22,62 +23,64 @@ const maxConnectBytes = 512 << 10
 // injected User Property: longer lengths, a Topic Name in place of its alias.
 const propertyOverhead = 16
 
-// establish takes the session from CONNECT to the CONNACK. An error is the end of it; the client has been
-// answered.
-func (s *Session) establish(connect *frames.Connect) error {
-	o := &s.host.Settings
-	ctx, cancel := context.WithTimeout(context.Background(), o.ConnectTimeout)
-	defer cancel()
-	if err := s.waitFor(cancel); err != nil {
-		return err
-	}
-
-	s.version = connect.Version
-	s.up.maximum = o.MaxPacketBytes
-	s.readClientProperties(connect)
-	if r := s.chooseClientID(connect); r != nil {
-		return s.refuse(r, "")
-	}
+// establish tries to take the session from CONNECT to the CONNACK. A refusal, which may be an outage, is left to the
+// caller to answer; an error is the end.
+func (s *Session) establish(ctx context.Context, e *entry) (*refusal, error) {
+	connect := e.connect
 	if r := s.authenticate(ctx, connect); r != nil {
-		return s.refuse(r, "")
+		return r, nil
 	}
-	s.requestTokens, s.certificate = nil, nil
-
-	s.upstreamID = s.host.clientID.expand(s.whose.username(), s.clientID)
-	if len(s.upstreamID) > frames.MaxStringBytes {
-		return s.refuse(&refusedClientID, "")
-	}
-	if !s.host.Admit(s, s.whose.username(), s.upstreamID) {
-		return s.refuse(&refusedConnections, "")
+	if r := s.admit(e); r != nil {
+		return r, nil
 	}
 
-	// Redis and the broker are asked at the same time.
-	opening := o.Policy.Begin(s.principal(), s.policyChanged)
+	// Redis and the broker are asked at the same time, unless it is known that something is amiss.
+	var opening *store.Opening
+	if s.grant == nil {
+		opening = s.host.Policy.Begin(s.principal(), s.policyChanged)
+	}
+	ctx, cancel := context.WithCancel(ctx)
 	asleep := s.startWakeUp(ctx, connect)
 	defer func() { cancel(); _, _ = asleep() }() // it ends before the session
-	dialing := s.host.Brokers.StartDial(ctx, s.upstreamID, s.remote, s.ws.LocalAddr())
+	dialing := s.host.Brokers.Dial(s.upstreamID, s.remote, s.ws.LocalAddr())
+	if e.tries == 1 {
+		dialing.Start(ctx)
+	}
 	defer dialing.Abandon()
-	if r, topic := s.authorize(ctx, opening, connect); r != nil {
-		return s.refuse(r, topic)
+	if r := s.authorize(ctx, opening, connect); r != nil {
+		return r, nil
 	}
 	stored, err := asleep()
 	if err != nil {
-		return s.refuse(&refusal{v3: frames.V3ServerUnavailable, v5: frames.ServerUnavailable,
-			reason: policy.ReasonUnavailable, end: EndCannotDecide, err: err}, "")
+		return outage(policy.ReasonUnavailable, EndCannotDecide, err), nil
 	}
-	packet := s.upstreamConnect(connect)
-	conn, connack, err := dialing.Connect(ctx, packet, s.version, s.maximumFromBroker())
+	conn, connack, err := dialing.Connect(ctx, s.upstreamConnect(connect), s.version, s.maximumFromBroker())
 	if err != nil {
-		return s.refuse(&refusal{v3: frames.V3ServerUnavailable, v5: frames.ServerUnavailable,
-			reason: "broker_unavailable", end: EndBrokerUnavailable, err: err}, "")
+		return outage("broker_unavailable", EndBrokerUnavailable, err), nil
 	}
+	s.requestTokens, s.certificate = nil, nil
 	if connack.Reason == frames.Success && connack.SessionPresent {
 		// Once more, now that the broker has handed the MQTT Session over: until then another connection had it.
 		if stored, err = s.wakeUp(ctx); err != nil {
 			s.log(slog.LevelWarn, "stored subscriptions not read", "err", err.Error())
 		}
 	}
-	return s.begin(conn, connect, connack, stored)
+	return nil, s.begin(conn, connect, connack, stored)
+}
+
+// admit makes the upstream Client Identifier, and counts the session for its user, once.
+func (s *Session) admit(e *entry) *refusal {
+	if e.admitted {
+		return nil
+	}
+	s.upstreamID = s.host.clientID.expand(s.whose.username(), s.clientID)
+	if len(s.upstreamID) > frames.MaxStringBytes {
+		return &refusedClientID
+	}
+	if e.admitted = s.host.Admit(s, s.whose.username(), s.upstreamID); !e.admitted {
+		return &refusedConnections
+	}
+	return nil
 }
 
 // startWakeUp reads what a MQTT Session that may be resumed is subscribed to, while the policy is
@@ -138,11 +141,11 @@ func (s *Session) readConnect() (*frames.Connect, error) {
 				s.version = frames.V5
 			}
 			return nil, s.refuse(&refusal{v3: frames.V3UnacceptableProtocol, v5: frames.UnsupportedProtocolVersion,
-				reason: "protocol_version", end: EndProtocolError, err: err}, "")
+				reason: "protocol_version", end: EndProtocolError, err: err})
 		}
 		if broken != nil && connect.Version == frames.V5 { // [MQTT-3.1.4-1] allows the CONNACK
 			s.version = frames.V5
-			return nil, s.refuse(&refusal{v5: broken.Code, reason: "malformed", end: EndMalformedPacket, err: err}, "")
+			return nil, s.refuse(&refusal{v5: broken.Code, reason: "malformed", end: EndMalformedPacket, err: err})
 		}
 		return nil, brokenPacket(err)
 	}

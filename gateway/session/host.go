@@ -1,6 +1,8 @@
 package session
 
 import (
+	"golang.org/x/sync/semaphore"
+
 	"topicgate/gateway/registry"
 	"topicgate/gateway/sleep"
 	"topicgate/gateway/subs"
@@ -17,12 +19,15 @@ type Host struct {
 	Sleepers *sleep.Store
 	Registry *registry.Registry // nil: none
 
+	// Work has job run soon, on a goroutine that is not the caller's. It never blocks.
+	Work func(job func())
 	// Admit counts a session once it is known whose it is; false: the user has as many as allowed.
 	Admit func(s *Session, username, upstreamID string) bool
 	// Forget is told of each session's end, after everything that the session started has ended.
 	Forget func(s *Session)
 
 	clientID  clientIDTemplate
+	held      held
 	lot       *wire.Lot[parked]
 	reviewers reviewers
 	subs      subs.Settings
@@ -39,7 +44,7 @@ func NewHost(settings Settings) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Host{Settings: settings, clientID: template, lot: wire.NewLot(resume), wall: wallClock{settings.Now}, subs: subs.Settings{
+	return &Host{Settings: settings, clientID: template, held: held{bytes: semaphore.NewWeighted(heldBytes)}, lot: wire.NewLot(resume), wall: wallClock{settings.Now}, subs: subs.Settings{
 		Strict: settings.SubscribeMode == SubscribeStrict, NarrowMax: settings.NarrowMax, MaxSubscriptions: settings.MaxSubscriptions,
 	}}, nil
 }

@@ -27,6 +27,13 @@ func tcpRig(t *testing.T) (address string, brokers net.Listener) {
 		o.Upstreams = []*url.URL{{Scheme: "tcp", Host: brokers.Addr().String()}}
 		o.Dial = nil
 	})
+	t.Cleanup(func() { _ = brokers.Close() })
+	return serveTCP(t, r), brokers
+}
+
+// serveTCP has a rig serve sockets, at the address that it returns.
+func serveTCP(t *testing.T, r *rig) (address string) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -34,8 +41,8 @@ func tcpRig(t *testing.T) (address string, brokers net.Listener) {
 	ctx, stop := context.WithCancel(context.Background())
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = r.server.Serve(ctx, l) })
-	t.Cleanup(func() { stop(); _ = brokers.Close(); serving.Wait() })
-	return l.Addr().String(), brokers
+	t.Cleanup(func() { stop(); serving.Wait() })
+	return l.Addr().String()
 }
 
 func TestASessionOverSockets(t *testing.T) {

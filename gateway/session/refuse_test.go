@@ -14,7 +14,6 @@ func TestAConnectWithoutAGoodTokenIsRefused(t *testing.T) {
 		r := newRig(t, nil)
 		r.Dial(v).Opens(play.ConnectOf(v, "bad")).WantRefused(5, 0x87, 4401)
 		r.Dial(v).Opens(play.ConnectOf(v, "")).WantRefused(5, 0x87, 4401)
-		r.Dial(v).Opens(play.ConnectOf(v, "unknown")).WantRefused(3, 0x88, 1013) // may be tried again
 		none := play.ConnectOf(v, "")
 		none.HasPassword = false
 		r.Dial(v).Opens(none).WantRefused(5, 0x87, 4401)

@@ -132,18 +132,23 @@ func (s *Session) Adopt(ws *websocket.Conn, reader *bufio.Reader) bool {
 	return true
 }
 
-// Serve takes the session from the upgrade to its pumps, which go on by themselves, each on a goroutine of its
-// own: establishing grows a stack. It is a job for the crew.
+// Serve reads CONNECT and brings the client in. It is a job for the crew.
 func (s *Session) Serve() {
 	connect, err := s.readConnect()
 	if err == nil {
 		s.clientSocket.EndHandshake()
-		err = s.establish(connect)
+		err = s.prepare(connect)
 	}
 	if err != nil {
 		s.conclude(err, false)
 		return
 	}
+	s.enter(newEntry(connect, s.host.ConnectTimeout))
+}
+
+// start starts the pumps of a session whose client is in. They go on by themselves, each on a goroutine of its own:
+// establishing grows a stack.
+func (s *Session) start() {
 	s.host.Metrics.SessionStarted(s.version.String())
 	s.log(slog.LevelInfo, "session started", "version", s.version.String(), "broker", s.broker.Address)
 	s.pumps.Store(2)
@@ -221,13 +226,9 @@ func (s *Session) End(reason EndReason) { s.finish(ended(reason, nil)) }
 // Done is closed when something has ended the session. What it has started may go on for a moment.
 func (s *Session) Done() <-chan struct{} { return s.end.done }
 
-// waitFor lets finish abort what establish is about to wait for. The client may take its time from here on;
-// an error means that the session has ended already.
-func (s *Session) waitFor(abort context.CancelFunc) error {
-	return s.end.unlessEnded(func() {
-		s.end.abort = abort
-		_ = s.clientSocket.SetReadDeadline(time.Time{})
-	})
+// waitFor lets finish abort what is about to be waited for. An error means that the session has ended already.
+func (s *Session) waitFor(abort func()) error {
+	return s.end.unlessEnded(func() { s.end.abort = abort })
 }
 
 // cause is why the session ended; nil while it has not.

@@ -35,6 +35,16 @@ const (
 	DenyDisconnect DenyPublish = "disconnect"
 )
 
+// Unavailable says how a CONNECT ends that nobody could decide or serve until its time was over.
+type Unavailable string
+
+const (
+	// UnavailableClose closes the WebSocket with 1013, without a CONNACK.
+	UnavailableClose Unavailable = "close"
+	// UnavailableConnack answers with a CONNACK first: 0x03, in 5.0 0x88.
+	UnavailableConnack Unavailable = "connack"
+)
+
 // Verifier tells whose token this is. Its errors are *auth.Refused, or *auth.Undecided when the
 // answer may be another one later.
 type Verifier interface {
@@ -66,6 +76,7 @@ type Settings struct {
 	// Waits.
 	ConnectTimeout time.Duration // upgrade to CONNECT, and CONNECT to CONNACK
 	WriteTimeout   time.Duration // a peer that does not read
+	Unavailable    Unavailable   // when the second of these is over
 
 	Instance string // names this process in audit records
 	Verifier Verifier
@@ -92,6 +103,7 @@ func (s Settings) withDefaults() (Settings, error) {
 	setDefault(&s.ClientIDTemplate, "{username}:{client_id}")
 	setDefault(&s.SubscribeMode, SubscribeNarrow)
 	setDefault(&s.DenyPublish, DenyAck)
+	setDefault(&s.Unavailable, UnavailableClose)
 	setDefault(&s.NarrowMax, 1000)
 	setDefault(&s.MaxPacketBytes, 2<<20)
 	s.MaxPacketBytes = min(s.MaxPacketBytes, mostPacketBytes)

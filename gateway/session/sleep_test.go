@@ -1,8 +1,6 @@
 package session
 
 import (
-	"context"
-	"errors"
 	"reflect"
 	"slices"
 	"strings"
@@ -215,19 +213,6 @@ func TestWhatCouldBeReadIsStoredAfterTheAnswer(t *testing.T) {
 		readable := record().Readable
 		return readable != nil && slices.Equal(readable.Allowed, []string{"room/one/#", "room/two/#"})
 	})
-}
-
-// deafStore is a Redis that is away.
-type deafStore struct{ sleep.Keeper }
-
-func (deafStore) Load(context.Context, string) ([]byte, error) { return nil, errors.New("away") }
-
-// What a Session is subscribed to must be known before it is resumed, or it would be forgotten for good.
-func TestASleeperIsNotWokenWithoutItsSubscriptions(t *testing.T) {
-	for _, v := range []frames.Version{frames.V311, frames.V5} {
-		r := newRooms(t, func(o *rigOptions) { o.Keeper = deafStore{} })
-		r.Dial(v).Opens(play.SleeperConnect(v)).WantRefused(frames.V3ServerUnavailable, frames.ServerUnavailable, 1013)
-	}
 }
 
 // A session that lives long has its record written anew before that ends, though nothing changes.

@@ -86,7 +86,8 @@ func (p *played) connect(upstreamID string) <-chan error {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		d := p.StartDial(ctx, upstreamID, netip.AddrPort{}, nil)
+		d := p.Dial(upstreamID, netip.AddrPort{}, nil)
+		d.Start(ctx)
 		defer d.Abandon()
 		packet := (&frames.Connect{Version: frames.V311, CleanStart: true, ClientID: upstreamID}).Append(nil, frames.V311)
 		conn, _, err := d.Connect(ctx, packet, frames.V311, 1<<20)
@@ -194,7 +195,8 @@ func TestAUnixSocketWithoutRoomIsTriedUntilItHasSome(t *testing.T) {
 			}, Observe: func(string) {}})
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
-			d := b.StartDial(ctx, "alice:c", netip.AddrPort{}, nil)
+			d := b.Dial("alice:c", netip.AddrPort{}, nil)
+			d.Start(ctx)
 			if !errors.Is(d.first.err, c.want) {
 				t.Errorf("%s: %v; want %v", c.name, d.first.err, c.want)
 			}

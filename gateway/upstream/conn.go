@@ -31,6 +31,14 @@ func (c *Conn) Wake(now time.Time) {
 	c.Socket.Seal(now.Add(wire.LingerTimeout))
 }
 
+// giveUp calls off a CONNECT that was not answered in time. A broker that hung reads it later, and the end of the stream
+// alone would have it publish the Will.
+func (c *Conn) giveUp(v frames.Version) {
+	_ = c.Socket.SetDeadline(time.Now().Add(wire.LingerTimeout))
+	_, _ = c.Stream.Write(frames.Disconnect{}.Append(nil, v))
+	c.HalfClose()
+}
+
 // HalfClose sends the end of our stream; the broker reads what came before it. (Closing at once, with
 // bytes of the broker unread, would reset the connection and might lose what the client sent last.)
 func (c *Conn) HalfClose() {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -33,21 +34,25 @@ type dialed struct {
 	err  error
 }
 
-// StartDial connects to the first broker, unless too many do already: then Connect does. The caller must call
+// Dial is a connection that Connect is to make, for the client with this upstream Client Identifier at this address,
+// which has connected to local.
+func (b *Brokers) Dial(upstreamID string, client netip.AddrPort, local net.Addr) *Dialing {
+	return &Dialing{brokers: b, order: b.order(upstreamID), client: client, local: local}
+}
+
+// Start connects to the first broker already, unless too many do: then Connect does. The caller must call
 // Abandon in the end, which does nothing to a connection that Connect has returned.
-func (b *Brokers) StartDial(ctx context.Context, upstreamID string, client netip.AddrPort, local net.Addr) *Dialing {
-	d := &Dialing{brokers: b, order: b.order(upstreamID), client: client, local: local}
+func (d *Dialing) Start(ctx context.Context) {
 	first := d.order[0]
 	if !first.early.TryAcquire(1) {
-		return d
+		return
 	}
 	if !first.turns.TryAcquire(1) {
 		first.early.Release(1)
-		return d
+		return
 	}
 	early := d.open(ctx, first, len(d.order))
 	d.first = &early
-	return d
 }
 
 // Abandon gives up a connection that was not used.
@@ -135,7 +140,8 @@ func (d *Dialing) proxyHeader() *proxyproto.Header {
 }
 
 // Connect sends the CONNECT packet and returns the connection with the broker's CONNACK. A broker
-// that can't be reached, hangs up or stays silent before its CONNACK is passed over for the next one.
+// that can't be reached, hangs up or stays silent before its CONNACK, or says that it cannot serve now, is passed over
+// for the next one. An error says that none could: later one may.
 func (d *Dialing) Connect(ctx context.Context, connect []byte, v frames.Version, maxPacketBytes int) (Conn, frames.Connack, error) {
 	var errs []error
 	for i, b := range d.order {
@@ -172,21 +178,47 @@ func (d *Dialing) attempt(ctx context.Context, b *broker, left int, connect []by
 	conn := made.conn
 	connack, err := exchangeConnect(ctx, &conn, connect, v, maxPacketBytes, left)
 	if err != nil {
-		conn.Close()
 		result := protocolError
 		if late := net.Error(nil); errors.As(err, &late) && late.Timeout() {
 			result = timeout
+			conn.giveUp(v)
 		}
+		conn.Close()
 		d.failed(b, result, err)
 		return Conn{}, frames.Connack{}, err
 	}
+	b.downUntil.Store(0)
 	if connack.Reason == frames.Success {
 		d.brokers.observe(success)
-	} else {
-		d.brokers.observe(refused)
+		return conn, connack, nil
 	}
-	b.downUntil.Store(0)
+	d.brokers.observe(refused)
+	if isOutage(connack.Reason, v) {
+		conn.Close()
+		return Conn{}, frames.Connack{}, fmt.Errorf("CONNACK %s", Describe(connack.Reason, v))
+	}
 	return conn, connack, nil
+}
+
+// isOutage reports whether a broker's Reason Code says that it cannot serve anybody now, which another one may, or it
+// itself later. That the gateway's own credentials are no good is of this kind: a user's are none of the broker's.
+func isOutage(code frames.ReasonCode, v frames.Version) bool {
+	if v != frames.V5 {
+		return code == frames.V3ServerUnavailable || code == frames.V3BadUsernameOrPassword || code == frames.V3NotAuthorized
+	}
+	switch code {
+	case frames.ServerUnavailable, frames.ServerBusy, frames.ConnectionRateExceeded, frames.BadUsernameOrPassword, frames.NotAuthorized:
+		return true
+	}
+	return false
+}
+
+// Describe is the text of a CONNACK's code, which is another in version 5.0.
+func Describe(code frames.ReasonCode, v frames.Version) string {
+	if v == frames.V5 {
+		return code.String()
+	}
+	return "return code " + strconv.Itoa(int(code))
 }
 
 // failed counts a broker that could not be used. It rests if that is its own fault: one that was reached

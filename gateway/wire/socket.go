@@ -239,6 +239,29 @@ func (s *Socket) try(fd uintptr) bool {
 	}
 }
 
+// Look tells without waiting whether there is something to read. An error says that the peer has gone: io.EOF, or what
+// the next read would return. Of what is no socket of the operating system it knows nothing. The reading goroutine
+// calls it.
+func (s *Socket) Look() (readable bool, err error) {
+	if s.begin < s.end || s.raw == nil {
+		return s.begin < s.end, nil
+	}
+	controlErr := s.raw.Control(func(fd uintptr) {
+		var p [1]byte
+		n, _, errno := syscall.Recvfrom(int(fd), p[:], syscall.MSG_PEEK)
+		switch {
+		case errno == syscall.EAGAIN, errno == syscall.EINTR:
+		case errno != nil:
+			err = s.opError("recvfrom", errno)
+		case n == 0:
+			err = io.EOF
+		default:
+			readable = true
+		}
+	})
+	return readable, errors.Join(controlErr, err)
+}
+
 func (s *Socket) opError(op string, err error) error {
 	return &net.OpError{Op: op, Net: s.LocalAddr().Network(), Source: s.LocalAddr(), Addr: s.RemoteAddr(), Err: os.NewSyscallError(op, err)}
 }
