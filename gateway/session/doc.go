@@ -13,7 +13,8 @@
 //	remember.go      what is written down of an MQTT Session that outlives the connection
 //	local.go         the topics under $topicgate/
 //	will.go, renew.go, reject.go, operator.go
-//	end.go           the reasons to end: log word, metric, Reason Code, close status; ending.go: it comes once; leave.go: goodbye
+//	end.go           the reasons to end: log word, metric, Reason Code, close status; ending.go: it comes once; herd.go: not all
+//	                 at once; leave.go: goodbye
 //
 // session.go holds the life of it all, host.go what a session needs of the gateway. Up is towards the broker, down
 // towards the client, everywhere.

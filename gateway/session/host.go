@@ -28,6 +28,7 @@ type Host struct {
 
 	clientID  clientIDTemplate
 	held      held
+	lost      herd // of sessions whose broker has gone
 	lot       *wire.Lot[parked]
 	reviewers reviewers
 	subs      subs.Settings

@@ -178,12 +178,15 @@ func (s *Session) conclude(err error, established bool) {
 	defer s.host.Forget(s)
 	s.finish(err) // a no-op if something else was first
 	err = s.cause()
-	if established {
-		s.auditEnd(err)
-	}
 	var end EndReason
 	if !errors.As(err, &end) {
 		end = EndInternal
+	}
+	if end == EndBrokerLost || end == EndBrokerDisconnect {
+		time.Sleep(s.host.lost.pause())
+	}
+	if established {
+		s.auditEnd(err)
 	}
 	s.rememberLast(end)
 	s.leave(err, established)
