@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -238,6 +239,14 @@ func (v *Verifier) unknownIssuer(name string) error {
 		}
 	}
 	return refused(ReasonUnknownIssuer, "iss is not one of the accepted issuers")
+}
+
+// Ready reports whether there is an issuer whose tokens can be verified: one whose keys are known.
+func (v *Verifier) Ready() bool {
+	return slices.ContainsFunc(v.issuers, func(i *issuer) bool {
+		set := i.keys.Load()
+		return set != nil && len(set.keys) > 0
+	})
 }
 
 // Status says for each issuer "ok", or what is wrong.

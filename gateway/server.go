@@ -144,6 +144,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
+// Brokers tells of each broker, by its address, what keeps clients from it; nil: nothing.
+func (s *Server) Brokers(ctx context.Context) map[string]error { return s.host.Brokers.Probe(ctx) }
+
 // Sessions lists the live sessions of this instance that have been accepted, oldest first.
 func (s *Server) Sessions() []registry.SessionInfo {
 	live := s.live()

@@ -24,11 +24,13 @@ func (w *wire) brokerLost() {
 func TestWithoutABrokerClientsAreToldToComeBack(t *testing.T) {
 	t.Parallel()
 	s := prepareStack(t, openPolicy)
-	g := startGateway(t, s.settings(settings{"UPSTREAM_URLS": "tcp://" + loopback(freePort(t)), "CONNECT_TIMEOUT": "1s"}))
+	g := launchGateway(t, s.settings(settings{"UPSTREAM_URLS": "tcp://" + loopback(freePort(t)), "CONNECT_TIMEOUT": "1s"}))
+	g.awaitAlive(t)
 	for _, v := range versions {
 		unserved(g.opening(t, v, "c", s.issuer.token(t, "alice")))
 	}
-	asked := startGateway(t, s.settings(settings{"UPSTREAM_URLS": "tcp://" + loopback(freePort(t)), "CONNECT_TIMEOUT": "1s", "UNAVAILABLE": "connack"}))
+	asked := launchGateway(t, s.settings(settings{"UPSTREAM_URLS": "tcp://" + loopback(freePort(t)), "CONNECT_TIMEOUT": "1s", "UNAVAILABLE": "connack"}))
+	asked.awaitAlive(t)
 	for _, v := range versions {
 		w, connack := asked.connecting(t, v, "c", s.issuer.token(t, "alice"))
 		want := frames.V3ServerUnavailable
@@ -186,7 +188,8 @@ func TestTheWayToTheBrokerIsTLSWhenTheOperatorSaysSo(t *testing.T) {
 		"without our certificate": {"UPSTREAM_CERT_FILE": "", "UPSTREAM_KEY_FILE": ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := startGateway(t, s.settings(secure, wrong, settings{"CONNECT_TIMEOUT": "1s"}))
+			g := launchGateway(t, s.settings(secure, wrong, settings{"CONNECT_TIMEOUT": "1s"}))
+			g.awaitAlive(t)
 			unserved(g.opening(t, frames.V5, "c", s.issuer.token(t, "alice")))
 		})
 	}

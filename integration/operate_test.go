@@ -97,11 +97,15 @@ func TestTheGatewayWaitsForNobodyToStart(t *testing.T) {
 	g := launchGateway(t, settings{
 		"UPSTREAM_URLS": "tcp://" + loopback(freePort(t)), "REDIS_URL": "redis://" + loopback(freePort(t)), "OIDC_ISSUER": "http://" + loopback(freePort(t)),
 	})
-	eventually(t, "/healthz answers", func() bool { return g.status("/healthz") == http.StatusOK })
+	g.awaitAlive(t)
 	if status := g.status("/readyz"); status != http.StatusServiceUnavailable {
 		t.Errorf("/readyz %d; want 503 without Redis", status)
 	}
-	g.opening(t, frames.V5, "c", newIssuer(t).token(t, "alice")).expectClosed() // it can decide nothing
+	w, connack := g.connecting(t, frames.V5, "c", newIssuer(t).token(t, "alice"))
+	if connack.Reason == frames.Success {
+		t.Error("CONNACK 0 of a gateway that can decide nothing")
+	}
+	w.expectClosed()
 }
 
 func TestRedisAwayTooLongFailsClosedUntilItIsBack(t *testing.T) {

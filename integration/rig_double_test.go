@@ -2,6 +2,8 @@ package integration
 
 import (
 	"net"
+	"sync"
+	"syscall"
 	"testing"
 
 	"topicgate/frames"
@@ -22,14 +24,22 @@ func newDouble(t testing.TB) *double {
 	}
 	d := &double{address: listener.Addr().String(), accepted: make(chan net.Conn, 64)}
 	ended := make(chan struct{})
+	var waiting sync.WaitGroup
 	go func() {
 		defer close(ended)
+		defer waiting.Wait()
 		for {
 			conn, err := listener.Accept()
 			if err != nil {
 				return
 			}
-			d.accepted <- conn
+			waiting.Go(func() {
+				if speaks(conn) {
+					d.accepted <- conn
+				} else { // a look whether the broker is there
+					_ = conn.Close()
+				}
+			})
 		}
 	}()
 	t.Cleanup(func() {
@@ -45,6 +55,20 @@ func newDouble(t testing.TB) *double {
 		}
 	})
 	return d
+}
+
+// speaks waits for the first byte, and leaves it; false: there is none.
+func speaks(conn net.Conn) (yes bool) {
+	raw, err := conn.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		return false
+	}
+	_ = raw.Read(func(fd uintptr) bool {
+		n, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK)
+		yes = n > 0
+		return err != syscall.EAGAIN
+	})
+	return yes
 }
 
 // accept waits for a connection of the gateway.

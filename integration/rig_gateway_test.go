@@ -114,6 +114,12 @@ func startGateway(t testing.TB, s settings) *gateway {
 	return g
 }
 
+// awaitAlive waits until the gateway answers, ready or not.
+func (g *gateway) awaitAlive(t testing.TB) {
+	t.Helper()
+	eventually(t, "/healthz answers", func() bool { return g.status("/healthz") == http.StatusOK })
+}
+
 func (g *gateway) awaitReady(t testing.TB) {
 	t.Helper()
 	eventually(t, "the gateway is ready", func() bool {

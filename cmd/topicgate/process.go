@@ -50,11 +50,12 @@ type process struct {
 
 	public, admin net.Listener
 	adminHosts    []string
+	certificates  bool // identify clients too, without any issuer
 }
 
 // newProcess makes the parts. None of them is running yet.
 func newProcess(c config.Config, log *slog.Logger, stdout io.Writer) (*process, error) {
-	p := &process{instance: newInstance(), log: log, drainTimeout: c.DrainTimeout, adminHosts: adminHosts(c)}
+	p := &process{instance: newInstance(), log: log, drainTimeout: c.DrainTimeout, adminHosts: adminHosts(c), certificates: c.TLSClientCAFile != ""}
 	p.metrics = gateway.NewMetrics()
 	var err error
 	p.verifier, err = auth.NewVerifier(auth.Options{
@@ -275,19 +276,29 @@ func (p *process) serveAdmin(ctx context.Context) error {
 	return server.Serve(p.admin)
 }
 
-// ready is for /readyz: may new sessions come? An issuer that is down is shown, but keeps nobody
-// out whose key is known.
+// ready is for /readyz: could anybody connect now? It tries what a CONNECT needs: Redis by the commands that a session
+// uses, the keys of an issuer, a broker. One issuer or one broker of several that is away is shown, but keeps nobody out
+// who does not need it.
 func (p *process) ready() (bool, map[string]string) {
 	status := p.store.Status()
-	detail := make(map[string]string, len(status.Detail)+2)
+	detail := make(map[string]string, len(status.Detail)+3)
 	for part, text := range status.Detail {
 		detail[part] = text
 	}
 	for issuer, text := range p.verifier.Status() {
 		detail["issuer "+issuer] = text
 	}
+	reached := false
+	for address, err := range p.server.Brokers(context.Background()) {
+		reached = reached || err == nil
+		detail["broker "+address] = "ok"
+		if err != nil {
+			detail["broker "+address] = err.Error()
+		}
+	}
 	if p.server.Draining() {
 		detail["gateway"] = "draining"
 	}
-	return status.Ready && !p.server.Draining(), detail
+	identified := p.verifier.Ready() || p.certificates
+	return status.Ready && identified && reached && !p.server.Draining(), detail
 }

@@ -57,6 +57,8 @@ type broker struct {
 	downUntil atomic.Int64        // Unix time in ns
 	turns     *semaphore.Weighted // Turns
 	early     *semaphore.Weighted // earlyTurns, each of which has one of turns too
+	answered  atomic.Int64        // when it last answered a CONNECT, in Unix time in ns
+	probe     probe
 }
 
 // Options say which brokers there are and how they are reached.

@@ -146,6 +146,50 @@ func TestClientsWaitForTheirTurnAtABroker(t *testing.T) {
 	})
 }
 
+// Who asks whether a broker is there costs it no more than a dial a second, and none while clients show it.
+func TestProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := play(t, "a", "b")
+		asked := func(want ...int) {
+			t.Helper()
+			for range 10 {
+				for address, err := range p.Probe(t.Context()) {
+					if err != nil {
+						t.Errorf("%s: %v", address, err)
+					}
+				}
+			}
+			if a, b := len(p.dialed("a:1883")), len(p.dialed("b:1883")); a != want[0] || b != want[1] {
+				t.Errorf("%d and %d dials; want %v", a, b, want)
+			}
+		}
+		asked(1, 1)
+		time.Sleep(probeEvery)
+		asked(1, 1)
+		ended := p.connect(p.preferring("a:1883", 0)) // by the connection that there is
+		synctest.Wait()
+		if _, err := frames.NewReader(p.dialed("a:1883")[0], frames.V311, 0).ReadPacket(); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = p.dialed("a:1883")[0].Write([]byte{0x20, 2, 0, 0})
+		<-ended
+		asked(1, 1)
+		time.Sleep(probeFresh)
+		synctest.Wait()
+		if _, err := p.dialed("b:1883")[0].Read(make([]byte, 1)); err == nil {
+			t.Error("a connection that nobody used is still open")
+		}
+		asked(2, 2)
+		time.Sleep(probeFresh + probeEvery)
+		p.Brokers.dial = func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no route") }
+		for address, err := range p.Probe(t.Context()) {
+			if err == nil {
+				t.Errorf("%s is there; want it away", address)
+			}
+		}
+	})
+}
+
 func TestABrokerThatHangsUpOnOneClientDoesNotRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := play(t, "a", "b")

@@ -75,10 +75,18 @@ func (d *Dialing) endEarly() {
 func (d *Dialing) open(ctx context.Context, b *broker, left int) dialed {
 	ctx, cancel := share(ctx, left)
 	defer cancel()
-	conn, err := d.dial(ctx, b)
-	if err != nil {
-		return dialed{err: err}
+	conn := b.probe.take()
+	if conn == nil {
+		var err error
+		if conn, err = d.dial(ctx, b); err != nil {
+			return dialed{err: err}
+		}
 	}
+	return d.begin(ctx, b, conn)
+}
+
+// begin begins a connection: the PROXY protocol header, TLS.
+func (d *Dialing) begin(ctx context.Context, b *broker, conn net.Conn) dialed {
 	deadline, _ := ctx.Deadline()
 	_ = conn.SetDeadline(deadline)
 	if d.brokers.proxy {
@@ -188,6 +196,7 @@ func (d *Dialing) attempt(ctx context.Context, b *broker, left int, connect []by
 		return Conn{}, frames.Connack{}, err
 	}
 	b.downUntil.Store(0)
+	b.answered.Store(time.Now().UnixNano())
 	if connack.Reason == frames.Success {
 		d.brokers.observe(success)
 		return conn, connack, nil
