@@ -2,8 +2,15 @@ package gateway
 
 import "topicgate/gateway/session"
 
-// client names what counts once among the connections of a user, however often it comes back.
-type client struct{ username, upstreamID string }
+// owner is whose a session is.
+type owner struct{ username, upstreamID string }
+
+// client is what connects with one upstream Client Identifier. It counts once among the connections of its user, however
+// often it comes back.
+type client struct {
+	sessions int
+	newest   *session.Session // the last one for which a broker was asked; nil: none
+}
 
 // register counts a session that is about to be served; false while draining.
 func (s *Server) register(one *session.Session) bool {
@@ -21,8 +28,8 @@ func (s *Server) register(one *session.Session) bool {
 func (s *Server) forget(one *session.Session) {
 	s.host.Registry.Remove(one.ID())
 	s.mu.Lock()
-	if c := s.sessions[one]; c != nil {
-		s.discharge(*c)
+	if of := s.sessions[one]; of != nil {
+		s.discharge(one, *of)
 	}
 	delete(s.sessions, one)
 	s.mu.Unlock()
@@ -35,25 +42,52 @@ func (s *Server) forget(one *session.Session) {
 func (s *Server) admit(one *session.Session, username, upstreamID string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := client{username, upstreamID}
-	if s.clients[c] == 0 {
+	c := s.clients[upstreamID]
+	if c.sessions == 0 {
 		if limit := s.options.MaxConnectionsPerUser; limit > 0 && s.users[username] >= limit {
 			return false
 		}
 		s.users[username]++
 	}
-	s.clients[c]++
-	s.sessions[one] = &c
+	c.sessions++
+	s.clients[upstreamID] = c
+	s.sessions[one] = &owner{username, upstreamID}
 	return true
 }
 
 // discharge takes back what admit counted. s.mu is held.
-func (s *Server) discharge(c client) {
-	if s.clients[c]--; s.clients[c] > 0 {
+func (s *Server) discharge(one *session.Session, of owner) {
+	c := s.clients[of.upstreamID]
+	if c.newest == one {
+		c.newest = nil
+	}
+	if c.sessions--; c.sessions > 0 {
+		s.clients[of.upstreamID] = c
 		return
 	}
-	delete(s.clients, c)
-	if s.users[c.username]--; s.users[c.username] <= 0 {
-		delete(s.users, c.username)
+	delete(s.clients, of.upstreamID)
+	if s.users[of.username]--; s.users[of.username] <= 0 {
+		delete(s.users, of.username)
 	}
 }
+
+// asks notes that a session which was admitted is about to ask a broker for its MQTT Session: whoever of this gateway has
+// it loses it.
+func (s *Server) asks(one *session.Session, upstreamID string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.clients[upstreamID]
+	c.newest = one
+	s.clients[upstreamID] = c
+}
+
+// takenOver reports whether a newer session than one has asked a broker for the same MQTT Session.
+func (s *Server) takenOver(one *session.Session, upstreamID string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	newest := s.clients[upstreamID].newest
+	return newest != nil && newest != one
+}
+
+// has reports whether a session of this gateway has asked a broker for an MQTT Session.
+func (s *Server) has(upstreamID string) bool { return s.takenOver(nil, upstreamID) }

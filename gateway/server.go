@@ -40,10 +40,10 @@ type Server struct {
 	draining atomic.Bool  // no new sessions
 
 	mu       sync.Mutex
-	sessions map[*session.Session]*client // nil: nobody knows yet whose it is
-	clients  map[client]int               // connections of each
-	users    map[string]int               // clients by username
-	ended    sync.WaitGroup               // sessions' goroutines
+	sessions map[*session.Session]*owner // nil: nobody knows yet whose it is
+	clients  map[string]client           // by upstream Client Identifier
+	users    map[string]int              // clients by username
+	ended    sync.WaitGroup              // sessions' goroutines
 
 	closing    sync.Once
 	closed     chan struct{}  // by Close, when all sessions are gone
@@ -64,8 +64,8 @@ func New(options Options) (*Server, error) {
 		log:            o.Logger,
 		crew:           newCrew(),
 		handshakeTurns: semaphore.NewWeighted(wire.HandshakeTurns()),
-		sessions:       map[*session.Session]*client{},
-		clients:        map[client]int{},
+		sessions:       map[*session.Session]*owner{},
+		clients:        map[string]client{},
 		users:          map[string]int{},
 		closed:         make(chan struct{}),
 	}
@@ -83,7 +83,8 @@ func New(options Options) (*Server, error) {
 	host.Registry = registry.New(redis, o.RedisPrefix, o.Instance, s.log)
 	host.Work, host.Admit, host.Forget = s.crew.do, s.admit, s.forget
 	host.Sleepers = sleep.New(sleep.NewKeeper(redis, o.RedisPrefix), s.refreshSleepers)
-	host.Registry.Start(s.disconnect)
+	host.Asks, host.TakenOver = s.asks, s.takenOver
+	host.Registry.Start(registry.Host{Obey: s.disconnect, Has: s.has})
 	s.background.Go(func() { s.parkIdle(s.closed) })
 	s.background.Go(func() { host.WatchClock(s.closed, s.live) })
 	return s, nil

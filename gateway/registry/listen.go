@@ -14,14 +14,14 @@ const (
 	maxControlPause = 2 * time.Second
 )
 
-// listen hears orders until ctx ends.
-func (r *Registry) listen(ctx context.Context, obey func(Order)) {
+// listen hears orders and questions until ctx ends.
+func (r *Registry) listen(ctx context.Context, host Host) {
 	pauses := backoff.ExponentialBackOff{ // all gateways lose a server at once: each waits a time of its own
 		InitialInterval: minControlPause, Multiplier: 2, RandomizationFactor: 0.5, MaxInterval: maxControlPause,
 	}
 	for ctx.Err() == nil {
 		begin := time.Now()
-		err := r.hear(ctx, obey)
+		err := r.hear(ctx, host)
 		if ctx.Err() != nil {
 			return
 		}
@@ -37,7 +37,7 @@ func (r *Registry) listen(ctx context.Context, obey func(Order)) {
 }
 
 // hear holds one connection, and returns when it is no good any more.
-func (r *Registry) hear(ctx context.Context, obey func(Order)) error {
+func (r *Registry) hear(ctx context.Context, host Host) error {
 	sub := r.client.Subscribe(ctx, r.keys.control())
 	defer sub.Close()
 	defer context.AfterFunc(ctx, func() { _ = sub.Close() })()
@@ -62,12 +62,19 @@ func (r *Registry) hear(ctx context.Context, obey func(Order)) error {
 		if !ok {
 			continue // a confirmation, or the answer to a ping
 		}
-		order, err := parseControl(message.Payload)
+		control, err := parseControl(message.Payload)
 		if err != nil {
 			r.log.Warn("control message dropped", "channel", message.Channel, "bytes", len(message.Payload), "err", err.Error())
 			continue
 		}
-		obey(order)
+		switch {
+		case control.Disconnect != nil:
+			host.Obey(*control.Disconnect)
+		case control.Asked != nil:
+			r.answer(ctx, *control.Asked, host.Has)
+		default:
+			r.answered(control.Answered)
+		}
 	}
 }
 

@@ -19,20 +19,22 @@ type Order struct {
 	Sessions []string `json:"sessions,omitempty"`  // session ids; none: any
 }
 
-// controlMessage is a message on the channel <prefix>ctl, in JSON.
+// controlMessage is a message on the channel <prefix>ctl, in JSON. One of its members is set.
 type controlMessage struct {
-	Disconnect *Order `json:"disconnect"`
+	Disconnect *Order    `json:"disconnect,omitempty"`
+	Asked      *question `json:"asked,omitempty"`
+	Answered   string    `json:"answered,omitempty"` // the id of a question, whose answer is yes
 }
 
-func parseControl(text string) (Order, error) {
+func parseControl(text string) (controlMessage, error) {
 	var message controlMessage
 	if err := json.Unmarshal([]byte(text), &message); err != nil {
-		return Order{}, err
+		return message, err
 	}
-	if message.Disconnect == nil || message.Disconnect.User == "" {
-		return Order{}, errors.New("no order to disconnect a user")
+	if message.Disconnect != nil && message.Disconnect.User == "" || message.Disconnect == nil && message.Asked == nil && message.Answered == "" {
+		return message, errors.New("no order to disconnect a user, no question and no answer")
 	}
-	return *message.Disconnect, nil
+	return message, nil
 }
 
 const (
@@ -100,7 +102,7 @@ func awaitEnd(ctx context.Context, client redis.UniversalClient, keys registryKe
 }
 
 func (o Order) publish(ctx context.Context, client redis.UniversalClient, keys registryKeys) error {
-	text, err := json.Marshal(controlMessage{&o})
+	text, err := json.Marshal(controlMessage{Disconnect: &o})
 	if err == nil {
 		err = client.Publish(ctx, keys.control(), text).Err()
 	}

@@ -34,7 +34,7 @@ func obeyed(t *testing.T, g *Registry) chan Order {
 	orders := make(chan Order, 1000)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { g.listen(ctx, func(o Order) { orders <- o }) })
+	running.Go(func() { g.listen(ctx, Host{Obey: func(o Order) { orders <- o }}) })
 	t.Cleanup(func() {
 		cancel()
 		running.Wait()
@@ -109,7 +109,7 @@ func TestControlConnectionThatIsHalfOpenIsNoticed(t *testing.T) {
 	g := newTestRegistry(t, r, "host")
 	heard := make(chan Order, 1000)
 	ended := make(chan error, 1)
-	go func() { ended <- g.hear(context.Background(), func(o Order) { heard <- o }) }()
+	go func() { ended <- g.hear(context.Background(), Host{Obey: func(o Order) { heard <- o }}) }()
 	r.orders(heard, `{"disconnect":{"user":"alice"}}`)
 	// Idle for longer than the limit, it lives on by its pings.
 	select {
@@ -149,7 +149,7 @@ func TestARepeatedOrderNamesTheSessionsThatAreLeft(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if order, err := parseControl(message.Payload); err != nil || order.User != "alice" || !slices.Equal(order.Sessions, want) {
+		if order, err := parseControl(message.Payload); err != nil || order.Disconnect.User != "alice" || !slices.Equal(order.Disconnect.Sessions, want) {
 			t.Errorf("order %+v, %v; want the sessions %q of alice", order, err, want)
 		}
 	}
@@ -163,7 +163,7 @@ func TestRedisRightsAreEnough(t *testing.T) {
 	client, check := r.Limited("../../deploy/README.md")
 	g := newTestRegistry(t, r, "host")
 	g.client, g.keys = client, registryKeys{"topicgate:"}
-	g.Start(func(Order) { g.Remove(infoOf(1).Session) })
+	g.Start(Host{Obey: func(Order) { g.Remove(infoOf(1).Session) }})
 	g.Add(infoOf(1))
 	redistest.Eventually(t, "the session is registered", func() bool {
 		all, err := LiveSessions(context.Background(), client, "topicgate:")

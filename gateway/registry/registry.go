@@ -40,9 +40,16 @@ type Registry struct {
 	failing bool      // the last write failed
 
 	mu      sync.Mutex
-	live    map[string]*SessionInfo // by session id
-	changed map[string]struct{}     // session ids, since the last write
-	whole   bool                    // all is to be written; then nothing is marked
+	live    map[string]*SessionInfo  // by session id
+	changed map[string]struct{}      // session ids, since the last write
+	whole   bool                     // all is to be written; then nothing is marked
+	asked   map[string]chan struct{} // questions to the other instances, by id; closed by a yes
+}
+
+// Host is the gateway that the registry speaks for. Its functions are called from one goroutine and must not block.
+type Host struct {
+	Obey func(Order)                // ends the sessions that an order names
+	Has  func(clientID string) bool // whether the client with this upstream Client Identifier has connected here
 }
 
 // registryTiming holds what tests want shorter.
@@ -99,18 +106,19 @@ func New(client redis.UniversalClient, prefix, name string, log *slog.Logger) *R
 		kick:    make(chan struct{}, 1),
 		live:    map[string]*SessionInfo{},
 		changed: map[string]struct{}{},
+		asked:   map[string]chan struct{}{},
 	}
 }
 
-// Start begins to write, and to hear orders, until close.
-func (r *Registry) Start(obey func(Order)) {
+// Start begins to write, and to hear orders and questions, until Close.
+func (r *Registry) Start(host Host) {
 	if r == nil {
 		return
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
 	r.done.Go(func() { r.run(ctx) })
-	r.done.Go(func() { r.listen(ctx, obey) })
+	r.done.Go(func() { r.listen(ctx, host) })
 }
 
 // Close takes this instance out of the registry.

@@ -234,7 +234,7 @@ func TestRegistryIsBoundedWhileRedisIsAway(t *testing.T) {
 
 func TestNoRegistryWithoutRedis(t *testing.T) {
 	g := New(nil, "tg:", "host", slog.New(slog.DiscardHandler))
-	g.Start(nil)
+	g.Start(Host{})
 	g.Add(infoOf(1))
 	g.Replace(infoOf(1))
 	g.Remove(infoOf(1).Session)

@@ -33,6 +33,8 @@ const (
 	EndBrokerUnavailable
 	EndBrokerRefused
 	EndBrokerLost
+	EndTakenOver
+	EndClientSilent
 	EndBrokerProtocolError
 	EndBrokerDisconnect
 	EndClientDisconnect
@@ -78,6 +80,8 @@ var endTable = [endReasons]struct {
 	EndBrokerUnavailable:   {"broker_unavailable", 0, websocket.CloseTryAgainLater, slog.LevelWarn},
 	EndBrokerRefused:       {"broker_refused", 0, websocket.CloseNormalClosure, slog.LevelWarn},
 	EndBrokerLost:          {"broker_lost", frames.ServerShuttingDown, websocket.CloseTryAgainLater, slog.LevelWarn},
+	EndTakenOver:           {"taken_over", frames.SessionTakenOver, websocket.CloseNormalClosure, slog.LevelInfo},
+	EndClientSilent:        {"client_silent", frames.KeepAliveTimeout, websocket.CloseNormalClosure, slog.LevelInfo},
 	EndBrokerProtocolError: {"broker_protocol_error", frames.ServerShuttingDown, websocket.CloseTryAgainLater, slog.LevelError},
 	EndBrokerDisconnect:    {"broker_disconnect", 0, websocket.CloseNormalClosure, slog.LevelInfo},
 	EndClientDisconnect:    {"client_disconnect", 0, websocket.CloseNormalClosure, slog.LevelInfo},

@@ -54,6 +54,7 @@ func (s *Session) establish(ctx context.Context, e *entry) (*refusal, error) {
 	if err != nil {
 		return outage(policy.ReasonUnavailable, EndCannotDecide, err), nil
 	}
+	s.host.Asks(s, s.upstreamID)
 	conn, connack, err := dialing.Connect(ctx, s.upstreamConnect(connect), s.version, s.maximumFromBroker())
 	if err != nil {
 		return outage("broker_unavailable", EndBrokerUnavailable, err), nil

@@ -23,6 +23,10 @@ type Host struct {
 	Work func(job func())
 	// Admit counts a session once it is known whose it is; false: the user has as many as allowed.
 	Admit func(s *Session, username, upstreamID string) bool
+	// Asks is told that a session which was admitted is about to ask a broker for its MQTT Session.
+	Asks func(s *Session, upstreamID string)
+	// TakenOver tells whether another session has asked for the same one since.
+	TakenOver func(s *Session, upstreamID string) bool
 	// Forget is told of each session's end, after everything that the session started has ended.
 	Forget func(s *Session)
 

@@ -200,7 +200,11 @@ func (s *Session) expectLess(properties frames.Properties) {
 // and not answered is in the open record that was kept before. What a lost broker has nobody knows, and another
 // instance may have the Session by then.
 func (s *Session) rememberLast(end EndReason) {
-	if s.sleep.item == nil || end == EndBrokerLost || end == EndBrokerDisconnect || end == EndBrokerProtocolError {
+	if s.sleep.item == nil {
+		return
+	}
+	switch end {
+	case EndBrokerLost, EndTakenOver, EndClientSilent, EndBrokerDisconnect, EndBrokerProtocolError:
 		return
 	}
 	s.sleep.item.Do(func() {

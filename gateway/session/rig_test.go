@@ -95,6 +95,7 @@ func newHouse(t testing.TB, o rigOptions) *house {
 	host.Brokers = upstream.New(upstream.Options{URLs: o.Upstreams, TLS: o.UpstreamTLS, Dial: o.Dial, Observe: host.Metrics.BrokerTried})
 	host.Sleepers = sleep.New(o.Keeper, h.refresh)
 	host.Work = func(job func()) { go job() }
+	host.Asks, host.TakenOver = func(*Session, string) {}, func(*Session, string) bool { return false }
 	host.Admit = func(*Session, string, string) bool { return true }
 	host.Forget = func(s *Session) {
 		h.mu.Lock()

@@ -182,7 +182,11 @@ func (s *Session) conclude(err error, established bool) {
 	if !errors.As(err, &end) {
 		end = EndInternal
 	}
-	if end == EndBrokerLost || end == EndBrokerDisconnect {
+	switch {
+	case established && end == EndBrokerLost:
+		err = s.whyLost(err)
+		_ = errors.As(err, &end)
+	case end == EndBrokerDisconnect:
 		time.Sleep(s.host.lost.pause())
 	}
 	if established {

@@ -1,0 +1,33 @@
+package session
+
+import (
+	"context"
+	"time"
+)
+
+// A broker that hangs up says nothing, or, in 5.0, not always something. What the gateway can know of the reason decides
+// what the client is told, and whom the end is counted for.
+
+// whyLost looks for the reason why the broker has hung up: another connection has the MQTT Session now, or the client has
+// been silent for longer than its Keep Alive [MQTT-3.1.2-22]. Else it has the session wait, so that not all end at once,
+// and err stands.
+func (s *Session) whyLost(err error) error {
+	switch {
+	case s.host.TakenOver(s, s.upstreamID):
+		return ended(EndTakenOver, nil)
+	case s.isSilent():
+		return ended(EndClientSilent, nil)
+	}
+	pause := time.After(s.host.lost.pause())
+	if s.host.Registry.TakenOver(context.Background(), s.upstreamID) {
+		return ended(EndTakenOver, nil)
+	}
+	<-pause
+	return err
+}
+
+// isSilent reports whether nothing has come of the client for longer than it has promised.
+func (s *Session) isSilent() bool {
+	silence, known := s.clientSocket.Silence()
+	return known && s.keepAlive > 0 && silence > s.keepAlive
+}
