@@ -40,7 +40,7 @@ func TestDefaultsAreThoseOfTheContract(t *testing.T) {
 		UpstreamUsername: "{username}", UpstreamProxyProtocol: "off", ClientID: "{username}:{client_id}",
 		RedisURL: NewSecret("redis://127.0.0.1:6379/0"), RedisPrefix: "topicgate:",
 		PolicyStaleMax: 30 * time.Second, SubscribeMode: "narrow", NarrowMax: 1000, DenyPublish: "ack", Unavailable: "close",
-		UserProperty: "topicgate-user", Audit: []AuditSink{"stdout", "redis"}, MaxPacketSize: 2 << 20,
+		UserProperty: "topicgate-user", Audit: []AuditSink{"stdout", "redis"}, MaxPacketSize: 1800 << 10, MaxSubscriptions: 10000,
 		ConnectTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, DrainTimeout: 30 * time.Second,
 		LogFormat: "json",
 		given:     map[string]string{"OIDC_ISSUER": "TOPICGATE_OIDC_ISSUER", "OIDC_AUDIENCE": "TOPICGATE_OIDC_AUDIENCE"},

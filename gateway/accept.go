@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"context"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -33,9 +35,14 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request) {
 	}
 	if one := s.upgrade(w, r); one != nil {
 		s.crew.do(one.Serve)
-	} else {
-		s.open.Add(-1)
 	}
+}
+
+// socketKey is under which a request's context has the socket that it came by.
+type socketKey struct{}
+
+func withSocket(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, socketKey{}, wire.Below(c))
 }
 
 // joinLines makes one line of a header that is a list and came in several (RFC 9110 section 5.3): the WebSocket library
@@ -46,8 +53,13 @@ func joinLines(h http.Header, name string) {
 	}
 }
 
+func socketOf(r *http.Request) *wire.Socket {
+	socket, _ := r.Context().Value(socketKey{}).(*wire.Socket)
+	return socket
+}
+
 // judgeRequest looks at a request in the order in which an operator would look for the mistake. Unless it returns a
-// status, the request is to be upgraded and counts as an open connection.
+// status, the request is to be upgraded.
 func (s *Server) judgeRequest(r *http.Request) (status int, text string) {
 	switch {
 	case !slices.Contains(s.options.Paths, r.URL.Path):
@@ -62,8 +74,7 @@ func (s *Server) judgeRequest(r *http.Request) (status int, text string) {
 	case !slices.ContainsFunc(websocket.Subprotocols(r), func(p string) bool { return slices.Contains(subprotocols, p) }):
 		return http.StatusBadRequest, "the subprotocol must be mqtt"
 	}
-	if open := s.open.Add(1); s.options.MaxConnections > 0 && open > int64(s.options.MaxConnections) {
-		s.open.Add(-1)
+	if !s.doors.upgrade(socketOf(r)) {
 		return http.StatusServiceUnavailable, "too many connections"
 	}
 	return 0, ""
@@ -72,6 +83,9 @@ func (s *Server) judgeRequest(r *http.Request) (status int, text string) {
 func (s *Server) refuseRequest(w http.ResponseWriter, status int, text string) {
 	s.options.Metrics.HTTPRefused(status)
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Connection", "close") // it has no place to stay
+	}
 	if status == http.StatusUpgradeRequired {
 		w.Header().Set("Upgrade", "websocket") // RFC 9110 section 15.5.22
 		w.Header().Set("Connection", "Upgrade")
@@ -89,6 +103,9 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) *session.Sessio
 	if err != nil {
 		s.options.Metrics.HTTPRefused(http.StatusBadRequest)
 		s.log.Debug("upgrade failed", "remote", remote.String(), "err", err.Error())
+		if h.Taken() {
+			s.doors.leave(socketOf(r))
+		}
 		return nil
 	}
 	one := session.New(s.host, remote, tokens, certificate)
@@ -97,5 +114,6 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) *session.Sessio
 	}
 	_ = ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseServiceRestart, ""), time.Now().Add(wire.LingerTimeout))
 	_ = ws.Close()
+	s.doors.leave(socketOf(r))
 	return nil
 }

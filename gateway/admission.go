@@ -33,7 +33,7 @@ func (s *Server) forget(one *session.Session) {
 	}
 	delete(s.sessions, one)
 	s.mu.Unlock()
-	s.open.Add(-1)
+	s.doors.leave(one.Socket())
 	s.ended.Done()
 }
 
@@ -52,6 +52,7 @@ func (s *Server) admit(one *session.Session, username, upstreamID string) bool {
 	c.sessions++
 	s.clients[upstreamID] = c
 	s.sessions[one] = &owner{username, upstreamID}
+	s.doors.verify(one.Socket())
 	return true
 }
 

@@ -41,8 +41,11 @@ func TestSessionsLeaveNothingBehind(t *testing.T) {
 			r.server.mu.Lock()
 			sessions, users := len(r.server.sessions), len(r.server.users)
 			r.server.mu.Unlock()
-			if sessions != 0 || users != 0 || r.server.open.Load() != 0 || len(r.server.Sessions()) != 0 {
-				t.Errorf("%d sessions, %d users, %d open; want none", sessions, users, r.server.open.Load())
+			r.server.doors.mu.Lock()
+			open := r.server.doors.open
+			r.server.doors.mu.Unlock()
+			if sessions != 0 || users != 0 || open != 0 || len(r.server.Sessions()) != 0 {
+				t.Errorf("%d sessions, %d users, %d open; want none", sessions, users, open)
 			}
 		}
 	})

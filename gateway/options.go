@@ -30,7 +30,7 @@ type Options struct {
 	UpstreamTLS           *tls.Config // for tls:// brokers; nil: the system's roots
 	UpstreamProxyProtocol bool        // send a PROXY protocol v2 header
 
-	MaxConnections        int
+	MaxConnections        int // 0, or more than that: what the file descriptors bear
 	MaxConnectionsPerUser int
 	DrainTimeout          time.Duration // Drain spreads the ends of the sessions over it
 

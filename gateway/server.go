@@ -36,8 +36,8 @@ type Server struct {
 	handshakeTurns *semaphore.Weighted
 	origins        originLog
 
-	open     atomic.Int64 // upgraded connections, also those without a session yet
-	draining atomic.Bool  // no new sessions
+	doors    *doors
+	draining atomic.Bool // no new sessions
 
 	mu       sync.Mutex
 	sessions map[*session.Session]*owner // nil: nobody knows yet whose it is
@@ -63,6 +63,7 @@ func New(options Options) (*Server, error) {
 		host:           host,
 		log:            o.Logger,
 		crew:           newCrew(),
+		doors:          newDoors(o.MaxConnections, o.Metrics, o.Logger),
 		handshakeTurns: semaphore.NewWeighted(wire.HandshakeTurns()),
 		sessions:       map[*session.Session]*owner{},
 		clients:        map[string]client{},
@@ -126,12 +127,14 @@ func (s *Server) parkIdle(stop <-chan struct{}) {
 // Serve accepts connections of l until ctx ends, then closes l and returns; sessions go on until
 // Drain or Close.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	l = s.options.TrustedProxies.Listener(wire.Listen(l, wire.NewHandshakes(s.handshakeTurns, s.options.ConnectTimeout)))
+	l = s.options.TrustedProxies.Listener(wire.Listen(l, wire.NewHandshakes(s.handshakeTurns, s.options.ConnectTimeout), s.doors.enter))
 	if s.options.TLS != nil {
 		l = tls.NewListener(l, s.options.TLS)
 	}
 	server := &http.Server{
 		Handler:           s.Handler(),
+		ConnContext:       withSocket,
+		ConnState:         s.doors.follow,
 		ReadHeaderTimeout: s.options.ConnectTimeout,
 		IdleTimeout:       s.options.ConnectTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -19,6 +20,28 @@ func (w *wire) brokerLost() {
 		w.expectDisconnect(frames.ServerShuttingDown)
 	}
 	w.expectClose(1013)
+}
+
+// takenOver wants what a client is told whose Session another connection has. mosquitto 2.0.11 only hangs up.
+func (w *wire) takenOver() {
+	w.t.Helper()
+	if w.version == frames.V5 {
+		w.expectDisconnect(frames.SessionTakenOver)
+	}
+	w.expectClose(1000)
+}
+
+// ends reads until the connection has ended, however.
+func (w *wire) ends() {
+	w.t.Helper()
+	for {
+		if _, err := w.next(); err != nil {
+			if late, ok := errors.AsType[net.Error](err); ok && late.Timeout() {
+				w.t.Fatalf("%s: silence; want the end", w.name)
+			}
+			return
+		}
+	}
 }
 
 func TestWithoutABrokerClientsAreToldToComeBack(t *testing.T) {

@@ -151,7 +151,7 @@ func TestTheSameUserAndClientIdentifierTakesOver(t *testing.T) {
 	for _, v := range versions {
 		first := s.connect(t, v, "tab", token)
 		second := s.connect(t, v, "tab", token)
-		first.brokerLost() // mosquitto 2.0.11 closes the old connection without a DISCONNECT
+		first.takenOver()
 		second.ping()
 	}
 }

@@ -77,8 +77,9 @@ type gateway struct {
 // settings are TOPICGATE_* variables without their prefix.
 type settings map[string]string
 
-// launchGateway starts the gateway without waiting for anything.
-func launchGateway(t testing.TB, s settings) *gateway {
+// launchGateway starts the gateway without waiting for anything, by way of a command that is to end in running it, if one
+// is given.
+func launchGateway(t testing.TB, s settings, by ...string) *gateway {
 	t.Helper()
 	path := gatewayBinary(t)
 	g := &gateway{address: loopback(freePort(t)), admin: loopback(freePort(t))}
@@ -93,7 +94,8 @@ func launchGateway(t testing.TB, s settings) *gateway {
 		env = append(env, "TOPICGATE_"+name+"="+value)
 	}
 	env = append(env, "GORACE=halt_on_error=1 exitcode=66 atexit_sleep_ms=0")
-	g.process = start(t, "topicgate", path, []string{"serve"}, env)
+	command := append(by, path, "serve")
+	g.process = start(t, "topicgate", command[0], command[1:], env)
 	t.Cleanup(func() {
 		if strings.Contains(g.stderr.String(), "WARNING: DATA RACE") {
 			t.Errorf("the gateway raced:\n%s", g.stderr)

@@ -53,6 +53,8 @@ type Metrics struct {
 
 	sessions       map[string]prometheus.Gauge
 	held           prometheus.Gauge
+	connections    prometheus.Gauge
+	turnedAway     prometheus.Counter
 	sessionsEnded  counters
 	packets        [wire.Directions][16]prometheus.Counter
 	bytes          [wire.Directions]prometheus.Counter
@@ -90,6 +92,8 @@ func New(labels Labels) *Metrics {
 	m := &Metrics{
 		registry:       r,
 		sessions:       newGauges(r, "topicgate_sessions", "Live sessions by MQTT version.", "version", versionNames),
+		connections:    newGauge(r, "topicgate_connections", "Connections of clients from the TCP accept on, with a session or without."),
+		turnedAway:     newCounter(r, "topicgate_connections_turned_away_total", "Connections that were closed for want of room, before they had shown a good token."),
 		held:           newGauge(r, "topicgate_connects_held", "Clients that wait for somebody to serve them: a broker, Redis or an issuer is away."),
 		sessionsEnded:  newCounters(r, "topicgate_sessions_ended_total", "Sessions that ended, by reason.", "reason", labels.Ends),
 		rejections:     make(map[string]counters, len(operationNames)),
@@ -208,6 +212,12 @@ func (m *Metrics) TokenVerified(result string, d time.Duration) {
 	m.tokens.add(result, 1)
 	m.tokenDuration.Observe(d.Seconds())
 }
+
+// ConnectionsOpen counts open connections: n more.
+func (m *Metrics) ConnectionsOpen(n int) { m.connections.Add(float64(n)) }
+
+// ConnectionTurnedAway counts one that was closed for want of room.
+func (m *Metrics) ConnectionTurnedAway() { m.turnedAway.Inc() }
 
 // ConnectsHeld counts clients that are held in an outage: n more.
 func (m *Metrics) ConnectsHeld(n int) { m.held.Add(float64(n)) }

@@ -14,7 +14,7 @@ import (
 
 const (
 	// answerTime is how long other instances are given to say that a client has come to them.
-	answerTime = 250 * time.Millisecond
+	answerTime = time.Second
 	// maxAsked is how many may be asked about at the same time. More connections are not lost one by one, but to a broker
 	// that goes away.
 	maxAsked = 16

@@ -89,7 +89,7 @@ func TestConnectPropertiesGoUpstreamButForThoseOfTheGateway(t *testing.T) {
 	want = want.AppendUint(frames.PropSessionExpiryInterval, 200)
 	want = want.AppendUint(frames.PropTopicAliasMaximum, 64)
 	want = want.AppendUint(frames.PropServerKeepAlive, 10)
-	want = want.AppendUint(frames.PropMaximumPacketSize, 2<<20)
+	want = want.AppendUint(frames.PropMaximumPacketSize, 1800<<10)
 	want = want.AppendBytes(frames.PropAuthenticationMethod, []byte("OAUTH2-JWT"))
 	if string(connack.Properties) != string(want) {
 		t.Errorf("CONNACK properties = % x; want % x", connack.Properties, want)
@@ -292,9 +292,9 @@ func TestWhatTheBrokerAnswersToConnectIsPassedOn(t *testing.T) {
 	}{
 		{frames.V31, "20 02 00 02", "20 02 00 02"},
 		{frames.V311, "20 02 00 02", "20 02 00 02"},
-		{frames.V5, "20 03 00 8a 00", "20 08 00 8a 05 27 00 20 00 00"},
-		{frames.V5, "20 03 00 97 00", "20 08 00 97 05 27 00 20 00 00"},
-		{frames.V5, "20 02 00 01", "20 08 00 84 05 27 00 20 00 00"}, // a broker that knows no 5.0
+		{frames.V5, "20 03 00 8a 00", "20 08 00 8a 05 27 00 1c 20 00"},
+		{frames.V5, "20 03 00 97 00", "20 08 00 97 05 27 00 1c 20 00"},
+		{frames.V5, "20 02 00 01", "20 08 00 84 05 27 00 1c 20 00"}, // a broker that knows no 5.0
 	} {
 		c := newRig(t, nil).Dial(tt.v)
 		connect := play.ConnectOf(tt.v, "alice")

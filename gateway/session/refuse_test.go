@@ -100,7 +100,7 @@ func TestNothingExceedsTheClientsMaximumPacketSize(t *testing.T) {
 	}{
 		{5, "bad", "20 03 00 87 00", 4401}, // without the Reason String
 		{4, "bad", "", 4401},
-		{10, "alice", "20 08 00 00 05 27 00 20 00 00", 0},
+		{10, "alice", "20 08 00 00 05 27 00 1c 20 00", 0},
 		{9, "alice", "", 1009},
 	} {
 		c := newRig(t, nil).Dial(frames.V5)

@@ -111,7 +111,7 @@ func newHouse(t testing.TB, o rigOptions) *house {
 
 // Serve makes a session of each WebSocket that is dialed, until ctx ends.
 func (h *house) Serve(ctx context.Context, l net.Listener) error {
-	l = wire.Listen(l, wire.NewHandshakes(semaphore.NewWeighted(wire.HandshakeTurns()), play.Patience))
+	l = wire.Listen(l, wire.NewHandshakes(semaphore.NewWeighted(wire.HandshakeTurns()), play.Patience), func(*wire.Socket) bool { return true })
 	if h.tls != nil {
 		l = tls.NewListener(l, h.tls)
 	}

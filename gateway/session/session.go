@@ -132,6 +132,9 @@ func (s *Session) Adopt(ws *websocket.Conn, reader *bufio.Reader) bool {
 	return true
 }
 
+// Socket is the client's.
+func (s *Session) Socket() *wire.Socket { return s.clientSocket }
+
 // Serve reads CONNECT and brings the client in. It is a job for the crew.
 func (s *Session) Serve() {
 	connect, err := s.readConnect()

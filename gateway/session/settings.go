@@ -105,7 +105,7 @@ func (s Settings) withDefaults() (Settings, error) {
 	setDefault(&s.DenyPublish, DenyAck)
 	setDefault(&s.Unavailable, UnavailableClose)
 	setDefault(&s.NarrowMax, 1000)
-	setDefault(&s.MaxPacketBytes, 2<<20)
+	setDefault(&s.MaxPacketBytes, 1800<<10)
 	s.MaxPacketBytes = min(s.MaxPacketBytes, mostPacketBytes)
 	setDefault(&s.ConnectTimeout, 10*time.Second)
 	setDefault(&s.WriteTimeout, 30*time.Second)

@@ -11,6 +11,7 @@ import (
 type Hijacker struct {
 	http.ResponseWriter
 	reader *bufio.Reader
+	taken  bool
 }
 
 // wsReadBytes is the size of the buffer. The socket below reads whole chunks; this need only hold a
@@ -24,6 +25,7 @@ func (h *Hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, http.ErrNotSupported
 	}
 	c, rw, err := writer.Hijack()
+	h.taken = err == nil
 	if err != nil || rw.Reader.Buffered() > 0 { // which the upgrader refuses
 		return c, rw, err
 	}
@@ -31,6 +33,9 @@ func (h *Hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	rw.Reader = h.reader
 	return c, rw, nil
 }
+
+// Taken reports whether the connection was handed over, to whatever end.
+func (h *Hijacker) Taken() bool { return h.taken }
 
 // Reader is what reads the connection, once it was handed over.
 func (h *Hijacker) Reader() *bufio.Reader { return h.reader }

@@ -272,22 +272,31 @@ func (s *Socket) Close() error {
 	return s.Conn.Close()
 }
 
-// Listen makes a socket of each connection that l accepts, which takes its turn among the handshakes.
-func Listen(l net.Listener, h *Handshakes) net.Listener { return socketListener{l, h} }
+// Listen makes a socket of each connection that l accepts, which takes its turn among the handshakes. Those that enter
+// does not let in are closed.
+func Listen(l net.Listener, h *Handshakes, enter func(*Socket) bool) net.Listener {
+	return socketListener{l, h, enter}
+}
 
 type socketListener struct {
 	net.Listener
 	handshakes *Handshakes
+	enter      func(*Socket) bool
 }
 
 func (l socketListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		s := NewSocket(c)
+		s.handshake = l.handshakes.begin()
+		if l.enter(s) {
+			return s, nil
+		}
+		_ = c.Close()
 	}
-	s := NewSocket(c)
-	s.handshake = l.handshakes.begin()
-	return s, nil
 }
 
 // Below finds the socket under the layers of TLS and PROXY protocol.
