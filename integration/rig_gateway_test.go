@@ -88,6 +88,7 @@ func launchGateway(t testing.TB, s settings, by ...string) *gateway {
 		"DRAIN_TIMEOUT": "1s", // a test that failed leaves sessions behind
 	}
 	maps.Copy(g.env, s)
+	g.address, g.admin = g.env["LISTEN"], g.env["ADMIN_LISTEN"] // those of one that is gone, perhaps
 	g.secure = g.env["TLS_CERT_FILE"] != ""
 	var env []string
 	for name, value := range g.env {

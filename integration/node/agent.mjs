@@ -71,6 +71,22 @@ export function newAgent (mqtt) {
       await state.closed
       return { disconnect: state.disconnect && { code: state.disconnect.reasonCode } }
     },
+    // stay connects as an application does, with the library's own defaults, and leaves all else to the library.
+    stay ({ name, url, options, filters }) {
+      const client = mqtt.connect(url, options)
+      const state = { client, heard: new Set(), connects: 0, errors: [] }
+      clients.set(name, state)
+      client.on('connect', () => { state.connects++ })
+      client.on('error', (error) => { state.errors.push(error.code ?? 0) })
+      client.on('message', (topic, payload) => { state.heard.add(payload.toString()) })
+      client.subscribe(filters, { qos: 1 })
+      return {}
+    },
+    // state answers how a client that stays is, and whether it has heard a payload.
+    state ({ name, payload }) {
+      const { client, heard, connects, errors } = clients.get(name)
+      return { connected: client.connected, heard: heard.has(payload), connects, errors }
+    },
     async end ({ name, force }) {
       await clients.get(name).client.endAsync(force ?? false)
       return {}
