@@ -201,15 +201,19 @@ func (c *mqttjsClient) disconnect() {
 }
 
 // servePage serves the page of the browser tests and returns its origin.
-func servePage(t testing.TB) (origin string) {
+func servePage(t testing.TB, more ...func(*http.ServeMux)) (origin string) {
 	t.Helper()
 	files := map[string]string{
 		"/page.html":             "page.html",
 		"/agent.mjs":             "agent.mjs",
 		"/mqtt.esm.js":           "node_modules/mqtt/dist/mqtt.esm.js",
+		"/topicgate.js":          "../../deploy/browser/topicgate.js",
 		"/oidc-client-ts.min.js": "node_modules/oidc-client-ts/dist/browser/oidc-client-ts.min.js",
 	}
 	mux := http.NewServeMux()
+	for _, add := range more {
+		add(mux)
+	}
 	for path, file := range files {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
 			if filepath.Ext(file) == ".mjs" {

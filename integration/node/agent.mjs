@@ -13,7 +13,7 @@ const properties = (packet) => {
   return user
 }
 
-export function newAgent (mqtt) {
+export function newAgent (mqtt, connect) {
   const clients = new Map()
 
   // once waits for whichever of the events comes first.
@@ -81,6 +81,27 @@ export function newAgent (mqtt) {
       client.on('message', (topic, payload) => { state.heard.add(payload.toString()) })
       client.subscribe(filters, { qos: 1 })
       return {}
+    },
+    // gate is stay by the gateway's own module, which gets its tokens from a page.
+    gate ({ name, url, options, filters, tokens }) {
+      const state = { heard: new Set(), connects: 0, errors: [], rejected: [], stopped: null }
+      const client = connect(mqtt, url, {
+        ...options,
+        token: async ({ fresh }) => (await fetch(`${tokens}?fresh=${fresh}`)).text(),
+        onRejected: (rejected) => { state.rejected.push(rejected.topic) },
+        onStopped: (error) => { state.stopped = { message: error.message, code: error.code } }
+      })
+      Object.assign(state, { client })
+      clients.set(name, state)
+      client.on('connect', () => { state.connects++ })
+      client.on('message', (topic, payload) => { state.heard.add(payload.toString()) })
+      client.subscribe(filters, { qos: 1 })
+      return {}
+    },
+    // gated answers what the module has told.
+    gated ({ name }) {
+      const { client, connects, rejected, stopped } = clients.get(name)
+      return { connected: client.connected, connects, rejected, stopped }
     },
     // state answers how a client that stays is, and whether it has heard a payload.
     state ({ name, payload }) {
