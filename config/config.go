@@ -63,6 +63,7 @@ type Config struct {
 	MaxPacketSize         Size    `env:"MAX_PACKET_SIZE" envDefault:"1800KiB" min:"1KiB" max:"256MiB" doc:"a larger packet ends its session (MQTT 5: reason 0x95)"`
 	MaxConnections        int     `env:"MAX_CONNECTIONS" envDefault:"0" min:"0" max:"10000000" doc:"connections of clients, from the TCP accept on; 0, or more than that: what the limit of open files bears"`
 	MaxConnectionsPerUser int     `env:"MAX_CONNECTIONS_PER_USER" envDefault:"0" min:"0" max:"10000000" doc:"0: no limit"`
+	MaxSleepingPerUser    int     `env:"MAX_SLEEPING_PER_USER" envDefault:"100" min:"1" max:"100000" doc:"persistent sessions of one user whose record is kept; those that end soonest go first"`
 	MaxSubscriptions      int     `env:"MAX_SUBSCRIPTIONS" envDefault:"10000" min:"0" max:"10000000" doc:"subscriptions of one session; 0: no limit"`
 	PublishRate           float64 `env:"PUBLISH_RATE" envDefault:"0" min:"0" max:"10000000" doc:"messages a second for one session; above it the gateway stops reading (back-pressure), it loses nothing; 0: no limit"`
 	PublishBurst          int     `env:"PUBLISH_BURST" envDefault:"0" min:"0" max:"10000000" doc:"messages at once before the rate counts; 0: those of one second"`

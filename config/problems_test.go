@@ -118,6 +118,7 @@ func TestMistakes(t *testing.T) {
 		{"NARROW_MAX=0", "NARROW_MAX: must be between 1 and 100000"},
 		{"NARROW_MAX=many", "NARROW_MAX: \"many\" is not a whole number"},
 		{"UNAVAILABLE=refuse", "UNAVAILABLE: \"refuse\" is not one of close, connack"},
+		{"MAX_SLEEPING_PER_USER=0", "MAX_SLEEPING_PER_USER: must be between 1 and 100000"},
 		{"DENY_PUBLISH=drop", "DENY_PUBLISH: \"drop\" is not one of ack, disconnect"},
 		{"USER_PROPERTY=a\x01", "USER_PROPERTY: \"a\\x01\" is not a name"},
 		{"AUDIT=syslog", "AUDIT: \"syslog\" is not one of stdout, redis, none"},

@@ -10,6 +10,7 @@
 //	gateway/subs       what the client asked for, what it may read of that, what the broker holds in its stead
 //	gateway/upstream   which broker, and how one is spoken to until its CONNACK
 //	gateway/sleep      what a sleeping MQTT Session holds, in Redis or in memory
+//	gateway/evict      whose MQTT Sessions end while they sleep: those of blocked users
 //	gateway/registry   who is on, over all instances, and what an operator orders
 //	gateway/metrics    what is counted, and the operators' listener
 //	gateway/audit      what was refused, for whoever has to know

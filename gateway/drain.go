@@ -57,6 +57,7 @@ func (s *Server) Close() {
 	s.background.Wait()
 	s.host.Close()
 	s.crew.close()
+	s.host.Index.Close() // whose last words are for the Sleepers
 	s.host.Sleepers.Close()
 	s.host.Registry.Close()
 }

@@ -32,6 +32,7 @@ type Options struct {
 
 	MaxConnections        int // 0, or more than that: what the file descriptors bear
 	MaxConnectionsPerUser int
+	MaxSleepingPerUser    int           // persistent MQTT Sessions of a user whose record is kept; 0: 100
 	DrainTimeout          time.Duration // Drain spreads the ends of the sessions over it
 
 	// RedisPrefix begins the keys under which the gateway keeps sessions, in the Redis of Policy.
@@ -49,6 +50,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if len(o.Upstreams) == 0 {
 		errs = append(errs, errors.New("gateway options: no upstream broker"))
+	}
+	if o.MaxSleepingPerUser == 0 {
+		o.MaxSleepingPerUser = 100
 	}
 	if o.DrainTimeout == 0 {
 		o.DrainTimeout = 30 * time.Second

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"topicgate/gateway/evict"
 	"topicgate/gateway/registry"
 	"topicgate/gateway/session"
 	"topicgate/gateway/sleep"
@@ -84,11 +85,27 @@ func New(options Options) (*Server, error) {
 	host.Registry = registry.New(redis, o.RedisPrefix, o.Instance, s.log)
 	host.Work, host.Admit, host.Forget = s.crew.do, s.admit, s.forget
 	host.Sleepers = sleep.New(sleep.NewKeeper(redis, o.RedisPrefix), s.refreshSleepers)
+	host.Blocked = func(string) {}
+	if host.Index = sleep.NewIndex(redis, o.RedisPrefix, o.MaxSleepingPerUser, host.Sleepers.ForgetSoon); host.Index != nil {
+		s.evict()
+	}
 	host.Asks, host.TakenOver = s.asks, s.takenOver
 	host.Registry.Start(registry.Host{Obey: s.disconnect, Has: s.has})
 	s.background.Go(func() { s.parkIdle(s.closed) })
 	s.background.Go(func() { host.WatchClock(s.closed, s.live) })
 	return s, nil
+}
+
+// evict has the sleeping MQTT Sessions of blocked users ended, until the server is closed.
+func (s *Server) evict() {
+	evictor := evict.New(evict.Options{
+		Policy: s.options.Policy, Index: s.host.Index, Brokers: s.host.Brokers, Logger: s.log,
+		Forget: s.host.Sleepers.ForgetSoon, Credentials: s.host.UpstreamCredentials, Ended: s.options.Metrics.SleeperEvicted,
+	})
+	s.host.Blocked = evictor.Again
+	ctx, stop := context.WithCancel(context.Background())
+	s.background.Go(func() { <-s.closed; stop() })
+	s.background.Go(func() { evictor.Run(ctx) })
 }
 
 // live is the sessions that have not ended.

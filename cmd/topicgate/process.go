@@ -128,6 +128,7 @@ func (p *process) gatewayOptions(c config.Config) (gateway.Options, error) {
 		UpstreamProxyProtocol: c.UpstreamProxyProtocol == config.ProxyProtocolV2,
 		MaxConnections:        c.MaxConnections,
 		MaxConnectionsPerUser: c.MaxConnectionsPerUser,
+		MaxSleepingPerUser:    c.MaxSleepingPerUser,
 		DrainTimeout:          c.DrainTimeout,
 		RedisPrefix:           c.RedisPrefix,
 		Settings: session.Settings{

@@ -55,6 +55,7 @@ type Metrics struct {
 	held           prometheus.Gauge
 	connections    prometheus.Gauge
 	turnedAway     prometheus.Counter
+	evicted        counters
 	sessionsEnded  counters
 	packets        [wire.Directions][16]prometheus.Counter
 	bytes          [wire.Directions]prometheus.Counter
@@ -94,6 +95,7 @@ func New(labels Labels) *Metrics {
 		sessions:       newGauges(r, "topicgate_sessions", "Live sessions by MQTT version.", "version", versionNames),
 		connections:    newGauge(r, "topicgate_connections", "Connections of clients from the TCP accept on, with a session or without."),
 		turnedAway:     newCounter(r, "topicgate_connections_turned_away_total", "Connections that were closed for want of room, before they had shown a good token."),
+		evicted:        newCounters(r, "topicgate_sleepers_evicted_total", "Sleeping MQTT Sessions of blocked users that were ended at their broker, by result.", "result", readResults),
 		held:           newGauge(r, "topicgate_connects_held", "Clients that wait for somebody to serve them: a broker, Redis or an issuer is away."),
 		sessionsEnded:  newCounters(r, "topicgate_sessions_ended_total", "Sessions that ended, by reason.", "reason", labels.Ends),
 		rejections:     make(map[string]counters, len(operationNames)),
@@ -218,6 +220,15 @@ func (m *Metrics) ConnectionsOpen(n int) { m.connections.Add(float64(n)) }
 
 // ConnectionTurnedAway counts one that was closed for want of room.
 func (m *Metrics) ConnectionTurnedAway() { m.turnedAway.Inc() }
+
+// SleeperEvicted counts a sleeping MQTT Session of a blocked user that was ended, or could not be.
+func (m *Metrics) SleeperEvicted(ok bool) {
+	result := readSuccess
+	if !ok {
+		result = readFailed
+	}
+	m.evicted.add(result, 1)
+}
 
 // ConnectsHeld counts clients that are held in an outage: n more.
 func (m *Metrics) ConnectsHeld(n int) { m.held.Add(float64(n)) }

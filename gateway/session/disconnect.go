@@ -22,9 +22,12 @@ func (u *up) disconnect(p frames.Packet) error {
 	u.left.Store(true)
 	packet := p.Raw
 	// Whatever the reason is, but the normal one, the broker may publish the Will [MQTT-3.14.4-3].
-	if disconnect.Reason != frames.Success && u.will != nil {
+	if disconnect.Reason == frames.Success {
+		u.will = nil
+	} else if u.will != nil {
 		if d := u.judgeWill(); !d.Allowed {
 			u.rejectWill(d)
+			u.will = nil
 			packet = frames.Disconnect{Properties: disconnect.Properties}.Append(nil, u.version)
 		}
 	}

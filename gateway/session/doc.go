@@ -12,7 +12,8 @@
 //	review.go        a policy change -> what the broker is asked for on the client's behalf (reviewers.go)
 //	remember.go      what is written down of an MQTT Session that outlives the connection
 //	local.go         the topics under $topicgate/
-//	will.go, renew.go, reject.go, operator.go
+//	will.go          judged at CONNECT and at the end; vigil.go: and until its Will Delay is over
+//	renew.go, reject.go, operator.go
 //	end.go           the reasons to end: log word, metric, Reason Code, close status; ending.go: it comes once; herd.go: not all
 //	                 at once; leave.go: goodbye
 //

@@ -172,10 +172,10 @@ func (s *Session) upstreamConnect(connect *frames.Connect) []byte {
 	o := &s.host.Settings
 	up := *connect
 	up.ClientID = s.upstreamID
-	up.Username = upstreamUsername(o.UpstreamUsername, s.whose.username())
-	up.HasUsername = up.Username != ""
-	up.Password = []byte(o.UpstreamPassword)
-	up.HasPassword = o.UpstreamPassword != "" && (up.HasUsername || s.version == frames.V5) // [MQTT-3.1.2-22] of 3.1.1
+	name, password := s.host.UpstreamCredentials(s.whose.username())
+	up.Username, up.HasUsername = name, name != ""
+	up.Password = []byte(password)
+	up.HasPassword = password != "" && (up.HasUsername || s.version == frames.V5) // [MQTT-3.1.2-22] of 3.1.1
 	if s.version != frames.V5 {
 		return up.Append(nil, s.version)
 	}

@@ -17,22 +17,26 @@ type Host struct {
 
 	Brokers  *upstream.Brokers
 	Sleepers *sleep.Store
+	Index    *sleep.Index       // nil: none
 	Registry *registry.Registry // nil: none
 
 	// Work has job run soon, on a goroutine that is not the caller's. It never blocks.
 	Work func(job func())
 	// Admit counts a session once it is known whose it is; false: the user has as many as allowed.
 	Admit func(s *Session, username, upstreamID string) bool
+	// TakenOver tells whether another session than s has asked a broker for an MQTT Session since s has; nil: any.
+	TakenOver func(s *Session, upstreamID string) bool
 	// Asks is told that a session which was admitted is about to ask a broker for its MQTT Session.
 	Asks func(s *Session, upstreamID string)
-	// TakenOver tells whether another session has asked for the same one since.
-	TakenOver func(s *Session, upstreamID string) bool
+	// Blocked is told of a session that has ended since its user is blocked, and whose MQTT Session outlives it.
+	Blocked func(username string)
 	// Forget is told of each session's end, after everything that the session started has ended.
 	Forget func(s *Session)
 
 	clientID  clientIDTemplate
 	held      held
 	lost      herd // of sessions whose broker has gone
+	vigils    vigils
 	lot       *wire.Lot[parked]
 	reviewers reviewers
 	subs      subs.Settings
@@ -54,5 +58,13 @@ func NewHost(settings Settings) (*Host, error) {
 	}}, nil
 }
 
+// UpstreamCredentials are what the broker is told of a user.
+func (h *Host) UpstreamCredentials(username string) (name, password string) {
+	return upstreamUsername(h.UpstreamUsername, username), h.UpstreamPassword
+}
+
 // Close ends what the host does for all sessions, when all have ended.
-func (h *Host) Close() { h.lot.Close() }
+func (h *Host) Close() {
+	h.lot.Close()
+	h.vigils.close()
+}

@@ -14,14 +14,17 @@ import (
 // leave says goodbye to both sides and closes them.
 func (s *Session) leave(err error, established bool) {
 	s.disarmExpiry()
+	end := EndInternal
+	_ = errors.As(err, &end)
 	if s.accepted {
 		s.leaveBroker(established)
+	}
+	if established {
+		s.keepVigil(end)
 	}
 	if s.grant != nil {
 		s.grant.Close()
 	}
-	end := EndInternal
-	_ = errors.As(err, &end)
 	row := endTable[end]
 	code := row.code
 	var detail *endError
@@ -55,6 +58,7 @@ func (s *Session) leaveBroker(established bool) {
 	if established && s.will != nil && !s.left.Load() {
 		if d := s.judgeWill(); !d.Allowed {
 			s.rejectWill(d)
+			s.will = nil
 			quiet = true
 		}
 	}

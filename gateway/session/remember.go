@@ -163,9 +163,11 @@ func (s *Session) expectSleep(connect *frames.Connect, connack frames.Properties
 	if !persistent {
 		if connect.CleanStart { // whatever there was has ended
 			s.host.Sleepers.ForgetSoon(s.upstreamID)
+			s.host.Index.Drop(s.whose.username(), s.upstreamID)
 		}
 		return
 	}
+	s.host.Index.Note(s.whose.username(), s.upstreamID, ttl)
 	s.sleep.ttl, s.sleep.item = ttl, s.host.Sleepers.Item(s.writeDown)
 }
 
@@ -202,6 +204,11 @@ func (s *Session) expectLess(properties frames.Properties) {
 func (s *Session) rememberLast(end EndReason) {
 	if s.sleep.item == nil {
 		return
+	}
+	if !s.sleep.over {
+		s.host.Index.Note(s.whose.username(), s.upstreamID, s.sleep.ttl)
+	} else {
+		s.host.Index.Drop(s.whose.username(), s.upstreamID)
 	}
 	switch end {
 	case EndBrokerLost, EndTakenOver, EndClientSilent, EndBrokerDisconnect, EndBrokerProtocolError:

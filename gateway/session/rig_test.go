@@ -96,6 +96,7 @@ func newHouse(t testing.TB, o rigOptions) *house {
 	host.Sleepers = sleep.New(o.Keeper, h.refresh)
 	host.Work = func(job func()) { go job() }
 	host.Asks, host.TakenOver = func(*Session, string) {}, func(*Session, string) bool { return false }
+	host.Blocked = func(string) {}
 	host.Admit = func(*Session, string, string) bool { return true }
 	host.Forget = func(s *Session) {
 		h.mu.Lock()

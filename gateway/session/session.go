@@ -197,6 +197,9 @@ func (s *Session) conclude(err error, established bool) {
 	}
 	s.rememberLast(end)
 	s.leave(err, established)
+	if end == EndBlocked && s.sleep.item != nil {
+		s.host.Blocked(s.whose.username())
+	}
 	s.requested.await()
 
 	if established {

@@ -1,6 +1,8 @@
 package session
 
 import (
+	"time"
+
 	"topicgate/frames"
 	"topicgate/gateway/audit"
 	"topicgate/gateway/subs"
@@ -13,19 +15,23 @@ type will struct {
 	qos       frames.QoS
 	retain    bool
 	bytes     int
+	delay     time.Duration // that the broker waits with it
 }
 
 func newWill(w *frames.Will) *will {
-	return &will{topicName: w.TopicName, qos: w.QoS, retain: w.Retain, bytes: len(w.Payload)}
+	seconds, _ := w.Properties.Uint(frames.PropWillDelayInterval)
+	return &will{topicName: w.TopicName, qos: w.QoS, retain: w.Retain, bytes: len(w.Payload), delay: time.Duration(seconds) * time.Second}
 }
 
 // judgeWill asks whether the Will may be published now.
-func (s *Session) judgeWill() policy.Decision {
-	topicName := []byte(s.will.topicName)
+func (s *Session) judgeWill() policy.Decision { return s.host.judgeWill(s.access(), s.will) }
+
+func (h *Host) judgeWill(access *policy.Access, w *will) policy.Decision {
+	topicName := []byte(w.topicName)
 	if subs.Reserved(topicName) {
 		return policy.Decision{Reason: "reserved_topic"}
 	}
-	return s.access().Publish(topicName)
+	return access.Publish(topicName)
 }
 
 func (s *Session) rejectWill(d policy.Decision) {

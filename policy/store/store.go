@@ -58,6 +58,8 @@ type Store struct {
 
 	mu        sync.Mutex
 	fileError string // of the last Reload
+
+	blockedChanged chan struct{} // see BlockedChanged; nil without Redis
 }
 
 // timing holds what tests want shorter.
@@ -121,6 +123,7 @@ func New(o Options) (*Store, error) {
 	s.client = boundedClient(&data, data.PoolSize)
 	s.alone = boundedClient(&data, scanners)
 	s.others = redis.NewUniversalClient(&data)
+	s.blockedChanged = make(chan struct{}, 1)
 	s.watch = newWatcher(s, options, rand.Text())
 	s.cache.pin(s.keys)
 	return s, nil

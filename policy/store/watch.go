@@ -207,7 +207,11 @@ func (i invalidations) HandlePushNotification(_ context.Context, _ push.Notifica
 		if strings.HasPrefix(key, s.keys.gateway(i.w.process)) {
 			i.w.canarySeen(i.n, key)
 		} else {
-			s.cache.mark(key, key == s.keys.blocked())
+			blocked := key == s.keys.blocked()
+			s.cache.mark(key, blocked)
+			if blocked {
+				signal(s.blockedChanged)
+			}
 		}
 	}
 	return nil
@@ -216,6 +220,7 @@ func (i invalidations) HandlePushNotification(_ context.Context, _ push.Notifica
 // reset has everything cached read again: changes since then may be unknown.
 func (s *Store) reset(reason string, since time.Time) {
 	n := s.cache.markAll(since)
+	signal(s.blockedChanged)
 	s.observe(Event{Kind: EventReset, OK: true, Reason: reason, Keys: n})
 	s.log.Debug("policy cache is read again", "reason", reason, "keys", n)
 }

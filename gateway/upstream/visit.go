@@ -1,0 +1,81 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"topicgate/frames"
+)
+
+// EndSession ends the MQTT Session of a Client Identifier on every broker, without a Will: it is taken over, which calls
+// a delayed Will off [MQTT-3.1.3-9], and left with a Session Expiry Interval of zero. A broker that knows no 5.0 has
+// no delayed Wills; there the Session is replaced by one that ends with its connection. connect holds the Client
+// Identifier and what else the broker asks for; each connection takes no longer than timeout.
+func (b *Brokers) EndSession(ctx context.Context, timeout time.Duration, connect frames.Connect) error {
+	var errs []error
+	for _, one := range b.all {
+		err := b.endOn(ctx, timeout, one, connect, frames.V5)
+		if errors.Is(err, errVersion) {
+			err = b.endOn(ctx, timeout, one, connect, frames.V311)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("upstream %s: %w", one.address, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Visit takes over the MQTT Session of a Client Identifier on one broker, which calls a delayed Will off
+// [MQTT-3.1.3-9], and leaves it as it was. connect is of 5.0, with the Session Expiry Interval that is to be left.
+func (b *Brokers) Visit(ctx context.Context, address string, connect frames.Connect) error {
+	for _, one := range b.all {
+		if one.address == address {
+			return b.visit(ctx, one, connect, frames.V5)
+		}
+	}
+	return fmt.Errorf("no broker %s", address)
+}
+
+// errVersion is what a broker may mean that does not take a CONNECT of 5.0.
+var errVersion = errors.New("not taken")
+
+func (b *Brokers) endOn(ctx context.Context, timeout time.Duration, one *broker, connect frames.Connect, v frames.Version) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	connect.CleanStart = v != frames.V5
+	return b.visit(ctx, one, connect, v)
+}
+
+// visit connects and leaves, without a Will.
+func (b *Brokers) visit(ctx context.Context, one *broker, connect frames.Connect, v frames.Version) error {
+	if err := one.turns.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer one.turns.Release(1)
+	connect.Version = v
+	if v != frames.V5 && !connect.HasUsername {
+		connect.HasPassword, connect.Password = false, nil // [MQTT-3.1.2-22] of 3.1.1
+	}
+	made := b.Dial("", netip.AddrPort{}, nil).open(ctx, one, 1)
+	if made.err != nil {
+		return made.err
+	}
+	conn := made.conn
+	defer conn.Close()
+	connack, err := exchangeConnect(ctx, &conn, connect.Append(nil, v), v, frames.MaxPacketBytes, 1)
+	switch {
+	case err != nil && v == frames.V5 && ctx.Err() == nil, err == nil && connack.Reason == frames.UnsupportedProtocolVersion:
+		return errVersion
+	case err != nil:
+		return err
+	case connack.Reason != frames.Success:
+		return fmt.Errorf("CONNACK %s", Describe(connack.Reason, v))
+	}
+	_, err = conn.Stream.Write(frames.Disconnect{}.Append(nil, v))
+	conn.HalfClose()
+	conn.Drain(time.Now().Add(time.Second)) // the broker has read it when it closes
+	return err
+}
