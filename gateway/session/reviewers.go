@@ -3,25 +3,38 @@ package session
 import (
 	"runtime"
 	"sync"
+
+	"topicgate/policy/fair"
 )
 
 // reviewers review sessions whose policy has changed. No more than there are processors compute at a time, so
-// that a storm of changes takes little memory and leaves room for the pumps. Before one waits for something
+// that a storm of changes takes little memory and leaves room for the pumps. Users are served in turn, by cost: who has
+// many sessions, or many subscriptions, holds up nobody else. Before one waits for something
 // (a broker, a client, another review of that session), it steps aside and another takes its place: who does
 // not read holds up nobody else.
 //
 // The zero value is ready for use. Its goroutines live as long as there is work.
 type reviewers struct {
 	mu      sync.Mutex
-	waiting []*Session // each at most once
-	working int        // that have not stepped aside
+	waiting fair.Turns[*Session]            // each at most once
+	users   map[string]*fair.Line[*Session] // by username, of a storm
+	working int                             // that have not stepped aside
 }
 
-// add has a session reviewed after those that wait already.
+// add has a session reviewed when it is its user's turn.
 func (r *reviewers) add(s *Session) {
+	username := s.whose.username()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.waiting = append(r.waiting, s)
+	if r.users == nil {
+		r.users = map[string]*fair.Line[*Session]{}
+	}
+	line := r.users[username]
+	if line == nil {
+		line = &fair.Line[*Session]{}
+		r.users[username] = line
+	}
+	r.waiting.Add(line, s)
 	if r.working < runtime.GOMAXPROCS(0) {
 		r.working++
 		go r.work()
@@ -54,26 +67,23 @@ func (r *reviewers) work() {
 	}
 }
 
-// next takes the first session; nil: none waits, and the caller is no reviewer any more.
+// next takes the next session; nil: none waits, and the caller is no reviewer any more.
 func (r *reviewers) next() *Session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.waiting) == 0 {
-		r.waiting = nil // the storm is over
+	if r.waiting.Empty() {
+		r.waiting, r.users = fair.Turns[*Session]{}, nil // the storm is over
 		r.working--
 		return nil
 	}
-	s := r.waiting[0]
-	r.waiting[0] = nil
-	r.waiting = r.waiting[1:]
-	return s
+	return r.waiting.Take(func(s *Session) int { return 1 + s.table.Followers() })
 }
 
 // stepAside lets another goroutine work in the caller's place.
 func (r *reviewers) stepAside() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.waiting) > 0 {
+	if !r.waiting.Empty() {
 		go r.work()
 		return
 	}
@@ -84,7 +94,7 @@ func (r *reviewers) stepAside() {
 func (r *reviewers) comeBack() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.waiting) == 0 || r.working >= runtime.GOMAXPROCS(0) {
+	if r.waiting.Empty() || r.working >= runtime.GOMAXPROCS(0) {
 		return false
 	}
 	r.working++

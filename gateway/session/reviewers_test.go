@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"topicgate/auth"
 	"topicgate/frames"
 	"topicgate/gateway/internal/play"
 )
@@ -41,8 +42,8 @@ func TestReviewersAreFew(t *testing.T) {
 			r.add(ended[i])
 		}
 		synctest.Wait()
-		if len(r.waiting) != len(ended) || r.working != runtime.GOMAXPROCS(0) {
-			t.Fatalf("%d sessions wait for %d reviewers; want all %d", len(r.waiting), r.working, len(ended))
+		if waitingReviews(&r) != len(ended) || r.working != runtime.GOMAXPROCS(0) {
+			t.Fatalf("%d sessions wait for %d reviewers; want all %d", waitingReviews(&r), r.working, len(ended))
 		}
 		for range runtime.GOMAXPROCS(0) { // each in turn: the first has another work in its place
 			r.stepAside()
@@ -51,10 +52,44 @@ func TestReviewersAreFew(t *testing.T) {
 		for _, s := range ended {
 			s.requested.await()
 		}
-		if r.working != 0 || r.waiting != nil || r.comeBack() {
-			t.Errorf("%d reviewers are left, %d sessions wait; want none", r.working, len(r.waiting))
+		if r.working != 0 || !r.waiting.Empty() || r.users != nil || r.comeBack() {
+			t.Errorf("%d reviewers are left, %d sessions wait; want none", r.working, waitingReviews(&r))
 		}
 	})
+}
+
+// waitingReviews counts the sessions that wait. r.mu is held.
+func waitingReviews(r *reviewers) (n int) {
+	r.waiting.Each(func(*Session) { n++ })
+	return n
+}
+
+// However many sessions of one user are to be reviewed, and however often: another user's is next but one.
+func TestReviewersServeUsersInTurn(t *testing.T) {
+	var r reviewers
+	r.working = runtime.GOMAXPROCS(0) // all are busy
+	of := func(username string) *Session {
+		s := &Session{}
+		s.whose.set(auth.Identity{Username: username})
+		return s
+	}
+	for range 500 {
+		r.add(of("mallory"))
+	}
+	for round := range 50 {
+		for range 20 { // who has been reviewed wants it again
+			r.add(r.next())
+		}
+		alice := of("alice")
+		r.add(alice)
+		n := 1
+		for r.next() != alice {
+			n++
+		}
+		if n > 2 {
+			t.Fatalf("round %d: alice's session was the %dth; want the second at most", round, n)
+		}
+	}
 }
 
 // However often the policy changes, a session waits for its review once, and one without subscriptions not at all.
@@ -67,7 +102,7 @@ func TestASessionWaitsForItsReviewOnce(t *testing.T) {
 		all.mu.Lock()
 		defer all.mu.Unlock()
 		all.working += more
-		return len(all.waiting)
+		return waitingReviews(all)
 	}
 	busy(runtime.GOMAXPROCS(0))
 	for range 100 {
@@ -94,7 +129,8 @@ func TestASessionWaitsForItsReviewOnce(t *testing.T) {
 // Who has stepped aside comes back only while a place is free.
 func TestReviewersComeBackToAFreePlace(t *testing.T) {
 	places := runtime.GOMAXPROCS(0)
-	r := reviewers{waiting: []*Session{{}}, working: places}
+	r := reviewers{working: places}
+	r.add(&Session{})
 	if r.comeBack() {
 		t.Error("one more comes back though all places are taken")
 	}
@@ -102,7 +138,8 @@ func TestReviewersComeBackToAFreePlace(t *testing.T) {
 	if !r.comeBack() || r.working != places {
 		t.Errorf("%d of %d places are taken; want the free one taken", r.working, places)
 	}
-	r.waiting, r.working = nil, 0
+	r.next()
+	r.working = 0
 	if r.comeBack() {
 		t.Error("one comes back though nothing waits")
 	}

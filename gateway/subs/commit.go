@@ -137,7 +137,7 @@ func (p *Plan) apply(parts map[uint16]*part) {
 		t.parts[id] = q
 	}
 	t.listened.Store(len(t.locals) > 0)
-	t.follows.Store(len(t.asked) > len(t.locals))
+	t.follows.Store(int32(len(t.asked) - len(t.locals)))
 }
 
 func (p *Plan) applyAliases() {

@@ -303,7 +303,7 @@ func (t *Table) take(r *Recorded, access *policy.Access, vague, knows bool) {
 		t.listened.Store(true)
 		return
 	}
-	t.follows.Store(true)
+	t.follows.Add(1)
 	if s.covers == nil {
 		s.covers = r.Pieces
 	}

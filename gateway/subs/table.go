@@ -64,9 +64,9 @@ type Table struct {
 	catchUp *catchUp         // nil: nothing is under way
 	refused *refusals        // by the broker, since the last plan; nil: none
 
-	follows  atomic.Bool // there are subscriptions that follow the policy
-	listened atomic.Bool // locals is not empty
-	rewrites atomic.Bool // there are, or were, aliases
+	follows  atomic.Int32 // subscriptions that follow the policy
+	listened atomic.Bool  // locals is not empty
+	rewrites atomic.Bool  // there are, or were, aliases
 }
 
 // subscription is one that the client has.
@@ -179,7 +179,10 @@ func (n Turn) Empty() bool { return len(n.t.asked) == len(n.t.locals) }
 
 // Follows reports whether the client has subscriptions that follow the policy; it takes no lock. Who asks for the first
 // is served by the policy as it is then.
-func (t *Table) Follows() bool { return t.follows.Load() }
+func (t *Table) Follows() bool { return t.follows.Load() > 0 }
+
+// Followers is how many subscriptions of the client follow the policy: what a review costs grows with it.
+func (t *Table) Followers() int { return int(t.follows.Load()) }
 
 // Congested reports whether so many packets wait for the broker's answer that a review should wait for one too.
 func (t *Table) Congested() bool {

@@ -9,7 +9,7 @@ func (c *cache) marks(f func(since time.Time, e *entry, g *Grant)) {
 			f(since, e, nil)
 		}
 	}
-	c.reads.each(func(e *entry) {
+	c.reads.Each(func(e *entry) {
 		if e.load == nil { // else it counts below
 			key(e.dirty, e)
 		}
@@ -22,7 +22,7 @@ func (c *cache) marks(f func(since time.Time, e *entry, g *Grant)) {
 			key(earlier(l.since[i], e.dirty), e)
 		}
 	}
-	c.builds.each(func(g *Grant) { f(g.since, nil, g) })
+	c.builds.Each(func(g *Grant) { f(g.since, nil, g) })
 	for g, since := range c.building {
 		f(since, nil, g)
 	}

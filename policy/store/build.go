@@ -55,11 +55,11 @@ func (c *cache) next() (g *Grant, l *load, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for {
-		toRead := c.reading && !c.reads.empty()
+		toRead := c.reading && !c.reads.Empty()
 		switch {
 		case c.stopped:
 			return nil, nil, false
-		case !c.builds.empty() && (!toRead || c.inARow < maxInARow):
+		case !c.builds.Empty() && (!toRead || c.inARow < maxInARow):
 			c.inARow++
 			if g := c.takeBuild(); g != nil {
 				return g, nil, true
@@ -77,7 +77,7 @@ func (c *cache) next() (g *Grant, l *load, ok bool) {
 
 // takeBuild returns nil for a grant that is closed. c.mu is held.
 func (c *cache) takeBuild() *Grant {
-	g := c.builds.take(func(g *Grant) int { return 1 + len(g.uses) })
+	g := c.builds.Take(func(g *Grant) int { return 1 + len(g.uses) })
 	since := g.since
 	g.queued, g.since = false, time.Time{}
 	if !g.open {
@@ -101,8 +101,8 @@ func (c *cache) built(g *Grant) {
 // in turn. c.mu is held.
 func (c *cache) takeReads() *load {
 	var entries []*entry
-	for len(entries) < c.batch && !c.reads.empty() {
-		e := c.reads.take(func(*entry) int { return 1 })
+	for len(entries) < c.batch && !c.reads.Empty() {
+		e := c.reads.Take(func(*entry) int { return 1 })
 		e.queued = false
 		switch {
 		case e.gone || e.load != nil || e.dirty.IsZero():

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"sync"
 	"time"
+	"topicgate/policy/fair"
 )
 
 // entry is one cached key, or, of the blocked set, one member.
@@ -71,11 +72,11 @@ type cache struct {
 	grants  map[*Grant]struct{}
 
 	accounts map[string]*account  // by username
-	reads    turns[*entry]        // to be read, each once
+	reads    fair.Turns[*entry]   // to be read, each once
 	resting  map[*entry]struct{}  // likewise, a little later; see finish
-	scans    turns[*scan]         // what is read in pieces
+	scans    fair.Turns[*scan]    // what is read in pieces
 	scanWork sync.Cond            // on mu: a scan may have something to do, or stopped
-	builds   turns[*Grant]        // to be built anew, each once
+	builds   fair.Turns[*Grant]   // to be built anew, each once
 	inARow   int                  // builds since the last read
 	loads    map[*load]struct{}   // under way
 	building map[*Grant]time.Time // likewise, with the mark that each is built for
@@ -250,7 +251,7 @@ func (c *cache) markEntry(e *entry, since time.Time) {
 func (c *cache) enqueue(e *entry) {
 	if !e.queued && !e.gone {
 		e.queued = true
-		c.reads.add(&e.owner.reads, e)
+		c.reads.Add(&e.owner.reads, e)
 		c.work.Signal()
 	}
 }
@@ -270,7 +271,7 @@ func (c *cache) wantBuild(g *Grant, since time.Time) {
 func (c *cache) queue(g *Grant) {
 	if _, building := c.building[g]; !g.queued && !building {
 		g.queued = true
-		c.builds.add(&g.account.builds, g)
+		c.builds.Add(&g.account.builds, g)
 		c.work.Signal()
 	}
 }

@@ -28,7 +28,7 @@
 //
 // # One party's trouble
 //
-// Builds and reads serve users in turn, by cost ([turns]). A set that is more than
+// Builds and reads serve users in turn, by cost (package fair). A set that is more than
 // one reply is to hold, and a key that could not be read together with others, is
 // read alone, piece by piece, on other connections ([scan]); what is too large is
 // not read, and denies everything to who needs it. A grant whose own keys cannot be

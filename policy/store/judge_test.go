@@ -24,16 +24,16 @@ func stillStore(t *testing.T, stale time.Duration, since time.Time) (*Store, *se
 func (s *Store) readAll() {
 	s.cache.mu.Lock()
 	defer s.cache.mu.Unlock()
-	for !s.cache.reads.empty() {
-		e := s.cache.reads.take(func(*entry) int { return 0 })
+	for !s.cache.reads.Empty() {
+		e := s.cache.reads.Take(func(*entry) int { return 0 })
 		e.queued, e.dirty = false, time.Time{}
 	}
 }
 
 // queued is how many keys wait to be read and how many sessions to be built anew.
 func (c *cache) queued() (keys, sessions int) {
-	c.reads.each(func(*entry) { keys++ })
-	c.builds.each(func(*Grant) { sessions++ })
+	c.reads.Each(func(*entry) { keys++ })
+	c.builds.Each(func(*Grant) { sessions++ })
 	return keys, sessions
 }
 

@@ -178,7 +178,7 @@ func TestALargeReadHoldsUpNobodyElse(t *testing.T) {
 		s.cache.mu.Lock()
 		defer s.cache.mu.Unlock()
 		a := s.cache.accounts["mallory"]
-		return a != nil && a.scans.held && len(a.scans.items) == 2
+		return a != nil && a.scans.Held() && a.scans.Len() == 2
 	})
 	r.do("SREM", "topicgate:user:alice:rooms", "7")
 	eventually(t, "alice left", func() bool { return !reads(alice, "chat/room/7/x") })

@@ -68,7 +68,7 @@ func (c *cache) addScan(x *scan) {
 		c.end(x.l, make([]answer, 1))
 		return
 	}
-	c.scans.add(&x.e.owner.scans, x)
+	c.scans.Add(&x.e.owner.scans, x)
 	c.scanWork.Signal()
 }
 
@@ -77,13 +77,13 @@ func (c *cache) addScan(x *scan) {
 func (c *cache) nextScan() (x *scan, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for !c.stopped && (!c.reading || c.scans.empty()) {
+	for !c.stopped && (!c.reading || c.scans.Empty()) {
 		c.scanWork.Wait()
 	}
 	if c.stopped {
 		return nil, false
 	}
-	return c.scans.hold(func(*scan) int { return 1 }), true
+	return c.scans.Hold(func(*scan) int { return 1 }), true
 }
 
 // putBack lets the next scan of x's user go on: in the end x itself again, unless it is done.
@@ -91,9 +91,9 @@ func (c *cache) putBack(x *scan, done bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if l := &x.e.owner.scans; !done {
-		c.scans.add(l, x)
+		c.scans.Add(l, x)
 	}
-	c.scans.release(&x.e.owner.scans)
+	c.scans.Release(&x.e.owner.scans)
 	c.scanWork.Signal()
 }
 

@@ -141,7 +141,7 @@ func TestLargeReadsTakeTurnsByThePiece(t *testing.T) {
 	c.mu.Unlock()
 	x, _ := c.nextScan()
 	c.mu.Lock()
-	if !c.scans.empty() {
+	if !c.scans.Empty() {
 		t.Error("another key of mallory's is read at the same time")
 	}
 	one := c.get(s.keys, setKind, "alice", "rooms", "alice")
