@@ -120,15 +120,17 @@ func (e *Event) bound() {
 		&e.Instance, &e.Session, &e.User, &e.Issuer, &e.ClientID, &e.Remote, (*string)(&e.Action),
 		&e.Topic, &e.Decision, &e.Reason, &e.Rule,
 	} {
-		if len(*s) > maxText {
-			*s = cut(*s)
-		}
+		*s = Bounded(*s)
 	}
 }
 
-// cut keeps the first maxText bytes, no half character at their end, and says how long s was.
-func cut(s string) string {
+// Bounded cuts what a client has chosen, for records and logs: it keeps the first maxText bytes, no half character at
+// their end, and says how long s was.
+func Bounded(s string) string {
 	end := maxText
+	if len(s) <= end {
+		return s
+	}
 	for end > maxText-utf8.UTFMax && !utf8.RuneStart(s[end]) {
 		end--
 	}

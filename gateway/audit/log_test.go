@@ -126,6 +126,41 @@ func TestAFloodOfOneUsersPushesOutNobodyElses(t *testing.T) {
 	})
 }
 
+// Who is not known yet shares by address, and all of them have half of the table: a flood of strangers pushes out no user
+// and no other stranger.
+func TestStrangersShareByAddress(t *testing.T) {
+	table := newTable(80)
+	add := func(user, remote string, n int) {
+		e := Event{User: user, Remote: remote, Topic: fmt.Sprint(n)}
+		table.add(uint64(n)<<32|uint64(len(table.entries)), &e, time.Now(), 1)
+	}
+	for n := range 300 {
+		add("", "[2001:db8::"+fmt.Sprintf("%x", n+1)+"]:4711", n) // one network
+	}
+	add("", "192.0.2.1:4711", 1000)
+	for n := range 300 {
+		add("", fmt.Sprintf("198.51.%d.%d:4711", n/200, n%200), 2000+n)
+	}
+	for n := range 10 {
+		add("alice", "192.0.2.2:4711", 3000+n)
+	}
+	got := map[string]int{}
+	events, lost, beyond := table.take()
+	for _, e := range events {
+		switch {
+		case e.Reason == ReasonQueueFull:
+			got["lost"]++
+		case e.User != "":
+			got[e.User]++
+		default:
+			got[e.Remote[:4]]++
+		}
+	}
+	if got["[200"] != 10 || got["192."] != 1 || got["198."] != 29 || got["alice"] != 10 || got["lost"] != 1 || beyond != 290 || lost != 271 {
+		t.Errorf("%v, %d beyond, %d lost; want 10 of the network, one of the quiet stranger, 29 of the others, 10 of alice, and the rest counted", got, beyond, lost)
+	}
+}
+
 func TestFullTableIsCountedAndAudited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		one, two, drops := new(fakeSink), new(fakeSink), new(dropCount)

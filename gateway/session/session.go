@@ -16,6 +16,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"topicgate/frames"
+	"topicgate/gateway/audit"
 	"topicgate/gateway/edge"
 	"topicgate/gateway/registry"
 	"topicgate/gateway/subs"
@@ -113,7 +114,7 @@ func (s *Session) log(level slog.Level, message string, args ...any) {
 	record := slog.NewRecord(time.Now(), level, message, 0) // nobody asks for the source, and a Logger walks the stack for it
 	record.AddAttrs(slog.String("session_id", s.id), slog.String("remote", s.remote.String()))
 	if username != "" {
-		record.AddAttrs(slog.String("username", username), slog.String("client_id", s.clientID))
+		record.AddAttrs(slog.String("username", username), slog.String("client_id", audit.Bounded(s.clientID)))
 	}
 	record.Add(args...)
 	_ = s.host.Logger.Handler().Handle(ctx, record)
