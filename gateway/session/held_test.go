@@ -286,6 +286,7 @@ func TestWhatIsHeldIsBounded(t *testing.T) {
 		}
 		first.Expect(frames.TypeConnack)
 		small.Expect(frames.TypeConnack)
+		synctest.Wait()
 		if !w.server.held.bytes.TryAcquire(10_000) {
 			t.Error("what was held is not given back")
 		}
