@@ -13,6 +13,10 @@ const ReasonUnavailable = "policy_unavailable"
 // need, of this principal's, is larger than what is read.
 const ReasonTooLarge = "policy_too_large"
 
+// ReasonClaimElsewhere is the Reason of a Decision that was made without rules, since one that denies
+// needs a claim which the token says is to be had from somebody else.
+const ReasonClaimElsewhere = "policy_claim_elsewhere"
+
 // ReasonAmbiguous is the Reason of a Decision about a topic that could be made up
 // from the members of several sets in one level in more ways than are tried.
 const ReasonAmbiguous = "policy_ambiguous"
@@ -43,7 +47,7 @@ type view struct {
 type Decision struct {
 	Allowed bool
 	Rule    *Rule  // the line that decided; nil: no rule matched
-	Reason  string // "", or why the rules could not decide: ReasonUnavailable, ReasonTooLarge, ReasonAmbiguous
+	Reason  string // "", or why the rules could not decide: ReasonUnavailable, ReasonTooLarge, ReasonClaimElsewhere, ReasonAmbiguous
 }
 
 // NothingAllowed denies everything for want of rules: fail closed.

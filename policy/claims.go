@@ -143,6 +143,24 @@ func (m members) value(path string) meaning {
 	return meaning{}
 }
 
+// elsewhere reports whether the claims say that the one at path, or what holds it, is to be had from somebody else: by
+// the names of OpenID Connect Core 5.6.2, or by "hasgroups", which says the same of the claim "groups".
+func (m members) elsewhere(path string) bool {
+	var names members
+	if raw, ok := m.get("_claim_names"); ok {
+		names = membersOf(raw)
+	}
+	for end := len(path); end >= 0; end = strings.LastIndexByte(path[:end], '.') {
+		if _, listed := names.get(path[:end]); listed {
+			return true
+		}
+		if raw, ok := m.get("hasgroups"); ok && path[:end] == "groups" && raw != "null" && raw != "false" && raw != `"false"` {
+			return true
+		}
+	}
+	return false
+}
+
 // stringsOf returns the strings of a JSON array.
 func stringsOf(array string) (texts []string) {
 	d := jsontext.NewDecoder(bytes.NewBufferString(array), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))

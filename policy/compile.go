@@ -45,6 +45,7 @@ type scope struct {
 	root   node
 	depth  int // of the deepest node
 	denies bool
+	denied []int // placeholders of the rules that deny, each once
 }
 
 // node stands for the levels on the way to it.
@@ -102,7 +103,14 @@ func (s *scope) add(r *Rule) (same *Rule) {
 		depth++
 	}
 	s.depth = max(s.depth, depth)
-	s.denies = s.denies || r.rights == deny
+	if r.rights == deny {
+		s.denies = true
+		for _, ref := range r.refs() {
+			if !slices.Contains(s.denied, ref) {
+				s.denied = append(s.denied, ref)
+			}
+		}
+	}
 
 	fresh := false
 	for op, bit := range [...]rights{reading: read, writing: write, denying: deny} {

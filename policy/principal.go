@@ -64,6 +64,11 @@ func (a *Access) Next(p Principal, sets map[string]Set, rulesets ...*Ruleset) *A
 			a.views = append(a.views, view{scope: s, refs: rs.refs, values: values, order: i})
 			a.depth = max(a.depth, s.depth)
 			a.denies = a.denies || s.denies
+			for _, n := range s.denied {
+				if r := rs.refs[n]; r.kind == refClaim && membersOf(p.Claims).elsewhere(r.name) {
+					a.reason = ReasonClaimElsewhere
+				}
+			}
 		}
 		add(&rs.everybody)
 		add(rs.users[p.Username])
@@ -73,6 +78,9 @@ func (a *Access) Next(p Principal, sets map[string]Set, rulesets ...*Ruleset) *A
 		for _, role := range roles {
 			add(rs.roles[role])
 		}
+	}
+	if a.reason != "" {
+		a.views, a.depth, a.denies = nil, 0, false
 	}
 	return a
 }

@@ -10,7 +10,7 @@ import (
 // RejectReasons lists every reason for which an operation is rejected, for metrics.
 func RejectReasons() []string {
 	reasons := []string{
-		"policy", policy.ReasonUnavailable, policy.ReasonAmbiguous, policy.ReasonTooLarge, "packet_too_large", "faulty_message", "quota", "reserved_topic", "will", // operations
+		"policy", policy.ReasonUnavailable, policy.ReasonAmbiguous, policy.ReasonTooLarge, policy.ReasonClaimElsewhere, "packet_too_large", "faulty_message", "quota", "reserved_topic", "will", // operations
 		"token_missing", "blocked", "token_revoked", "too_many_connections", "authentication_method", "client_id",
 		"broker_unavailable", "broker", "issuer_unavailable", "protocol_version", "malformed", "other_subject",
 	}
