@@ -27,6 +27,9 @@ func main() {
 	if len(os.Args) == 3 && os.Args[1] == "storm" {
 		exit(runStorm(ctx, os.Args[2]))
 	}
+	if len(os.Args) == 3 && os.Args[1] == "attack" {
+		exit(runAttack(ctx, os.Args[2]))
+	}
 	exit(run(ctx))
 }
 
