@@ -263,3 +263,20 @@ func TestEveryFuzzTargetHasSeeds(t *testing.T) {
 		t.Errorf("%d fuzz targets found; is something wrong with the search?", targets)
 	}
 }
+
+// What SECURITY.md says is shown by tests that there are.
+func TestEveryTestThatSecurityNamesIsThere(t *testing.T) {
+	var all strings.Builder
+	for _, name := range files(t, "_test.go") {
+		all.WriteString(readDocument(t, name))
+	}
+	named := regexp.MustCompile("`(Test[A-Za-z0-9]+)`").FindAllStringSubmatch(readDocument(t, ".github/SECURITY.md"), -1)
+	if len(named) < 30 {
+		t.Errorf("%d tests are named; want those of the whole page", len(named))
+	}
+	for _, match := range named {
+		if !strings.Contains(all.String(), "\nfunc "+match[1]+"(") {
+			t.Errorf("there is no %s", match[1])
+		}
+	}
+}
