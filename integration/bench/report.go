@@ -123,6 +123,7 @@ func (b *book) markdown() string {
 	b.writeGrowth(&t)
 	b.writeChanges(&t)
 	b.writeFloods(&t)
+	b.writeHerd(&t)
 	b.writeAttacks(&t)
 	return t.String()
 }

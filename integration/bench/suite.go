@@ -29,6 +29,7 @@ var suites = []suite{
 	{"idle", (*bench).idle},
 	{"growth", (*bench).growth},
 	{"changes", (*bench).changes},
+	{"herd", (*bench).herd},
 	{"attacks", (*bench).attacks},
 }
 
