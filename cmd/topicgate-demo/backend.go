@@ -47,6 +47,7 @@ type backend struct {
 	mqttJS   string // path of MQTT.js
 	accounts []account
 	redis    *redis.Client
+	trouble  map[string]func() // ends something at once, by name; it comes back by itself
 }
 
 // seed writes the policy and the rooms' first members.
@@ -81,6 +82,7 @@ func (b *backend) handler() http.Handler {
 	mux.HandleFunc("GET /backend/state", b.state)
 	mux.HandleFunc("POST /backend/member", b.change)
 	mux.HandleFunc("POST /backend/blocked", b.change)
+	mux.HandleFunc("POST /backend/trouble", b.makeTrouble)
 	return onlyHost(b.origin, http.NewCrossOriginProtection().Handler(mux))
 }
 
@@ -230,6 +232,28 @@ func (b *backend) change(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string]string{"command": command + " " + key + " " + value})
+}
+
+// makeTrouble ends one of the demo's servers at once, for visitors to see what that does.
+func (b *backend) makeTrouble(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Content-Type") != "application/json" { // see change
+		http.Error(w, "Content-Type must be application/json.", http.StatusUnsupportedMediaType)
+		return
+	}
+	var wanted struct {
+		What string `json:"what"`
+	}
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxFormBytes)).Decode(&wanted); err != nil {
+		http.Error(w, "The body must be JSON with what.", http.StatusBadRequest)
+		return
+	}
+	make := b.trouble[wanted.What]
+	if make == nil {
+		http.Error(w, "No such trouble.", http.StatusBadRequest)
+		return
+	}
+	make()
+	writeJSON(w, http.StatusOK, map[string]string{"command": "# " + wanted.What + " killed; it is started again in two seconds"})
 }
 
 // validRoom reports whether name can be pasted into a shell as it is.

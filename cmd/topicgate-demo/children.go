@@ -93,6 +93,15 @@ func (c *child) ready(ctx context.Context, probe func(context.Context) error) er
 	}
 }
 
+func (c *child) hasEnded() bool {
+	select {
+	case <-c.ended:
+		return true
+	default:
+		return false
+	}
+}
+
 // earlyEnd describes the end of a child that nobody asked to end.
 func (c *child) earlyEnd() error {
 	how := "exit status 0"

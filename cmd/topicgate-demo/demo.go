@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -36,8 +36,9 @@ type demo struct {
 	environ []string
 	log     io.Writer // nil: quiet
 
-	folder                 string   // throw-away
-	children               []*child // in the order of their start
+	folder                 string  // throw-away
+	children               []*kept // in the order of their start
+	keepers                sync.WaitGroup
 	closers                []io.Closer
 	fail                   context.CancelCauseFunc // ends everything; the first cause counts
 	redis                  *redis.Client
@@ -80,31 +81,28 @@ func (d *demo) start(ctx context.Context) (err error) {
 	d.closers = append(d.closers, d.redis)
 	b := &backend{origin: d.page, issuer: d.issuer, clientID: clientID, gateway: "ws://" + d.gateway + "/mqtt",
 		mqttJS: d.flags.mqttJS, accounts: accounts, redis: d.redis}
+
+	broker := &kept{probe: answersTCP(d.broker), begin: func() (*child, error) {
+		return startMosquitto(d.flags.programs.mosquitto, port(d.broker), d.folder, d.log)
+	}}
+	store := &kept{probe: answersPing(d.redis), after: b.seed, begin: func() (*child, error) {
+		return startRedis(d.flags.programs.redis, port(redisAddress), d.folder, d.log)
+	}}
+	gateway := &kept{probe: answersHTTP("http://" + d.admin + "/readyz"), begin: func() (*child, error) {
+		return startGateway(d.flags.programs.topicgate, gatewaySettings{
+			listen: d.gateway, admin: d.admin, broker: d.broker, redis: redisAddress,
+			issuer: d.issuer, origin: d.page, audience: audience, level: "info",
+		}, d.environ, d.folder, d.log)
+	}}
+	b.trouble = map[string]func(){"broker": broker.kill, "redis": store.kill, "gateway": gateway.kill}
 	d.serve(pages, b.handler())
 	d.serve(logins, onlyHost(d.issuer, p.handler()))
-
-	broker, err := d.keep(startMosquitto(d.flags.programs.mosquitto, port(d.broker), d.folder, d.log))
-	if err != nil {
-		return err
+	for _, k := range []*kept{broker, store, gateway} {
+		if err := d.keep(ctx, k); err != nil {
+			return err
+		}
 	}
-	store, err := d.keep(startRedis(d.flags.programs.redis, port(redisAddress), d.folder, d.log))
-	if err != nil {
-		return err
-	}
-	if err := cmp.Or(broker.ready(ctx, answersTCP(d.broker)), store.ready(ctx, answersPing(d.redis))); err != nil {
-		return err
-	}
-	if err := b.seed(ctx); err != nil {
-		return err
-	}
-	gateway, err := d.keep(startGateway(d.flags.programs.topicgate, gatewaySettings{
-		listen: d.gateway, admin: d.admin, broker: d.broker, redis: redisAddress,
-		issuer: d.issuer, origin: d.page, audience: audience, level: "info",
-	}, d.environ, d.folder, d.log))
-	if err != nil {
-		return err
-	}
-	return gateway.ready(ctx, answersHTTP("http://"+d.admin+"/readyz"))
+	return nil
 }
 
 // listen takes a port until stop.
@@ -142,17 +140,14 @@ func (d *demo) serve(l net.Listener, handler http.Handler) {
 	}()
 }
 
-// keep makes a child that was just started the demo's own.
-func (d *demo) keep(c *child, err error) (*child, error) {
-	if err != nil {
-		return nil, err
+// keep starts a child and has it started again whenever it ends, until the demo does.
+func (d *demo) keep(ctx context.Context, k *kept) error {
+	d.children = append(d.children, k)
+	if err := k.start(ctx); err != nil {
+		return err
 	}
-	d.children = append(d.children, c)
-	go func() {
-		<-c.ended
-		d.fail(c.earlyEnd()) // of no effect once the demo is being stopped
-	}()
-	return c, nil
+	d.keepers.Go(func() { d.fail(k.keep(ctx)) }) // of no effect once the demo is being stopped
+	return nil
 }
 
 // explain says where everything is and what to try.
@@ -179,10 +174,16 @@ Ctrl-C takes everything down.
 `, d.page, cli, cli, cli, cli, cli, d.gateway, d.admin, d.broker, d.issuer)
 }
 
+var errStopped = errors.New("the demo is stopped")
+
 // stop ends everything, the last that was started first.
 func (d *demo) stop() {
-	for _, c := range slices.Backward(d.children) {
-		c.stop(stopTimeout)
+	d.fail(errStopped)
+	d.keepers.Wait() // nobody starts anything any more
+	for _, k := range slices.Backward(d.children) {
+		if c := k.child(); c != nil {
+			c.stop(stopTimeout)
+		}
 	}
 	for _, closer := range slices.Backward(d.closers) {
 		closer.Close() // a listener that its server has closed already says so: no matter

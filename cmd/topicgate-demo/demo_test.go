@@ -229,17 +229,65 @@ func TestDemoSaysWhichChildFailedAndWhy(t *testing.T) {
 	}
 }
 
-func TestDemoEndsWhenAChildDoes(t *testing.T) {
+// A child that dies is started again; one that goes on dying ends the demo, which shows its last words.
+func TestDemoStartsAChildThatDiesAgain(t *testing.T) {
 	r := startDouble(t, "serve")
-	r.url(t)
-	if response, err := client.Get(r.admin(t) + "/die"); err == nil {
+	page := r.url(t)
+	for range 2 {
+		if response, err := client.Get(r.admin(t) + "/die"); err == nil {
+			response.Body.Close()
+		}
+		isBack(t, r.admin(t)+"/readyz")
+	}
+	for _, what := range []string{"broker", "redis", "gateway"} {
+		response, err := client.Post(page+"backend/trouble", "application/json", strings.NewReader(`{"what":"`+what+`"}`))
+		if err != nil || response.StatusCode != http.StatusOK {
+			t.Fatalf("trouble with the %s: %v, %v", what, response, err)
+		}
 		response.Body.Close()
 	}
-	if status := r.end(t); status != 1 {
-		t.Errorf("the demo ended with %d; want 1", status)
+	isBack(t, r.admin(t)+"/readyz")
+	getJSON(t, page+"backend/state", &struct{}{}) // which asks Redis
+	r.cancel()
+	if status := r.end(t); status != 0 {
+		t.Errorf("the demo ended with %d; want 0\n%s", status, r.stderr)
 	}
-	if got := r.stderr.String(); !strings.Contains(got, "topicgate ended by itself (exit status 3)") || !strings.Contains(got, "topicgate | dying as asked") {
-		t.Errorf("standard error = %q; want the child and its last line", got)
+	if left, err := os.ReadDir(os.TempDir()); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v; want nothing", left, err)
+	}
+}
+
+// isBack waits until url is answered with 200 after it was not.
+func isBack(t *testing.T, url string) {
+	t.Helper()
+	away := false
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		response, err := client.Get(url)
+		ok := err == nil && response.StatusCode == http.StatusOK
+		if err == nil {
+			response.Body.Close()
+		}
+		if away = away || !ok; away && ok {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: away %v, and not back: %v", url, away, err)
+		}
+	}
+}
+
+func TestAChildThatGoesOnDyingIsGivenUp(t *testing.T) {
+	k, now := &kept{}, time.Now()
+	for n := range mostEnds {
+		if k.tooMany(now.Add(time.Duration(n) * time.Second)) {
+			t.Fatalf("given up after %d ends", n+1)
+		}
+	}
+	if k.tooMany(now.Add(endsWithin)) {
+		t.Error("given up though the ends are far apart")
+	}
+	if !k.tooMany(now.Add(endsWithin)) {
+		t.Error("not given up after too many ends in a minute")
 	}
 }
 

@@ -89,6 +89,17 @@ try {
   await bob.waitForSelector('#my-state[data-state=refused]')
   await alice.click('#grid button[aria-label="bob is blocked"]')
   await bob.waitForSelector('#my-state[data-state=online]')
+
+  step('trouble on purpose: whatever is killed, both are back by themselves')
+  for (const what of ['broker', 'gateway']) {
+    await alice.click('[data-trouble=' + what + ']')
+    await bob.waitForSelector('#my-state:not([data-state=online])')
+    for (const tab of [alice, bob]) await tab.waitForSelector('#my-state[data-state=online]')
+    await enter(alice, 'lobby')
+    await enter(bob, 'lobby')
+    await post(bob, 'still here after the ' + what)
+    await sees(alice, 'still here after the ' + what)
+  }
 } finally {
   await browser.close()
 }

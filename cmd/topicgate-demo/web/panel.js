@@ -2,6 +2,13 @@
 
 import { avatar, byId, clock, h } from './dom.js'
 
+// What there is to be seen of a trouble.
+const WATCH = {
+  broker: 'The connection is lost, and back as soon as the broker is: the gateway holds who comes meanwhile.',
+  gateway: 'The connection is lost, and back once the gateway is.',
+  redis: 'Nothing changes for who is connected. Redis comes back empty, and the back end fills in the first members.',
+}
+
 const EVERY = 1000 // ms between two looks; a change made here is looked at straight away
 
 /** openPanel shows the panel and calls changed(state) whenever it has looked. */
@@ -31,7 +38,7 @@ export function openPanel(config, me, changed) {
       body: JSON.stringify(wanted),
     })
     const done = answer.ok ? (await answer.json()).command : await answer.text()
-    show(answer.ok ? config.redis_cli + ' ' + done : done)
+    show(answer.ok && !done.startsWith('#') ? config.redis_cli + ' ' + done : done)
     await look()
   }
 
@@ -67,6 +74,12 @@ export function openPanel(config, me, changed) {
     await change('member', { user: me, room: byId('new-room-name').value, on: true })
     event.target.reset()
   })
+  for (const button of document.querySelectorAll('[data-trouble]')) {
+    button.addEventListener('click', async () => {
+      byId('watch').textContent = WATCH[button.dataset.trouble]
+      await change('trouble', { what: button.dataset.trouble })
+    })
+  }
   show(config.redis_cli + ' SADD topicgate:user:bob:rooms garden')
   look()
 }
