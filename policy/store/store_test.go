@@ -41,6 +41,9 @@ func (s *testStore) countLocked(f func(Event) bool) (n int) {
 	return n
 }
 
+// away is that Redis was away for too long. On a slow machine that is so until it is watched for the first time.
+func away(e Event) bool { return e.Kind == EventAway && !e.OK }
+
 func resetFor(reason string) func(Event) bool {
 	return func(e Event) bool { return e.Kind == EventReset && e.Reason == reason }
 }

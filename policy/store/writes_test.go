@@ -53,6 +53,7 @@ func TestRedisThatRefusesWritesIsWatched(t *testing.T) {
 			}
 			s := startStore(t, "redis://"+r.addr, quick, staleMax(0))
 			alice := s.open(t, policy.Principal{Username: "alice"})
+			before := s.count(away)
 			for _, words := range c.begin {
 				r.do(words...)
 			}
@@ -91,7 +92,7 @@ func TestRedisThatRefusesWritesIsWatched(t *testing.T) {
 			if n := strings.Count(s.log.String(), "redis refuses writes"); n != 1 {
 				t.Errorf("it was logged %d times that Redis refuses writes; want once", n)
 			}
-			if n := s.countLocked(func(e Event) bool { return e.Kind == EventAway }); n != 0 {
+			if n := s.countLocked(away) - before; n != 0 {
 				t.Errorf("Redis was away %d times; want never", n)
 			}
 		})
