@@ -570,6 +570,11 @@ func (h *history) comeBack(calm bool) {
 		other = "another"
 		h.leftover = true // what it has of old times nobody knows
 	}
+	lost := h.choose(8) == 0 // Redis has forgotten it: the client is told Session Present = 0
+	if lost {
+		h.record, record = nil, &Record{Open: true}
+		h.leftover = true
+	}
 	if h.choose(3) == 0 {
 		h.access = modelAccesses[h.choose(len(modelAccesses))]
 	}
@@ -591,6 +596,9 @@ func (h *history) comeBack(calm bool) {
 		}
 		h.gains(before, fresh)
 	}
+	if lost {
+		h.asksAnew()
+	}
 	for _, q := range open {
 		if q.subscribe != nil {
 			for _, f := range q.subscribe.Filters {
@@ -610,6 +618,20 @@ func (h *history) comeBack(calm bool) {
 			q.unsubscribe = &u
 		}
 		h.ask(q)
+	}
+}
+
+// asksAnew is what a client does whose Session is not present: it subscribes to all that it had.
+func (h *history) asksAnew() {
+	had := h.wishes
+	h.wishes = map[string]wish{}
+	for _, filter := range slices.Sorted(maps.Keys(had)) {
+		s := &frames.Subscribe{PacketID: h.packetID(), Filters: []frames.Subscription{had[filter].asked}}
+		if id := had[filter].id; id != 0 {
+			s.Properties = s.Properties.AppendUint(frames.PropSubscriptionIdentifier, id)
+		}
+		h.note("asks anew: %+v", s)
+		h.ask(request{packetID: s.PacketID, subscribe: s})
 	}
 }
 
