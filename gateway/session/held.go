@@ -141,8 +141,8 @@ func (s *Session) keepHeld(e *entry) bool {
 	}
 	connect := e.connect.Clone()
 	e.connect = &connect
-	if s.up.inbox.Len() == 0 && s.up.message == nil {
-		s.up.inbox.Release()
+	if s.up.inbox.Len() == 0 {
+		s.up.inbox.Release() // nobody reads into it now
 	}
 	return true
 }

@@ -7,7 +7,10 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/gorilla/websocket"
+
 	"topicgate/frames"
+	"topicgate/gateway/internal/play"
 	"topicgate/gateway/wire"
 )
 
@@ -55,6 +58,42 @@ func BenchmarkIdle(b *testing.B) {
 		for _, c := range conversations {
 			_ = c.Close()
 		}
+		b.StartTimer()
+	}
+}
+
+// BenchmarkHeld reports what a client costs the heap and the stacks that is held, as no broker is there. The test's own
+// end of the connection is in it, about 1 KiB.
+func BenchmarkHeld(b *testing.B) {
+	const sessions = 500
+	for b.Loop() {
+		b.StopTimer()
+		r, address, broker := newRigTCP(b, nil)
+		_ = broker.Close()
+		before := inUse()
+		var all []net.Conn
+		packet := play.ConnectOf(frames.V311, "alice")
+		connect := packet.Append(nil, frames.V311)
+		for range sessions {
+			dialer := websocket.Dialer{Subprotocols: []string{"mqtt"}, ReadBufferSize: 256, WriteBufferSize: 256}
+			ws, _, err := dialer.Dial("ws://"+address+"/mqtt", nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if err := ws.WriteMessage(websocket.BinaryMessage, connect); err != nil {
+				b.Fatal(err)
+			}
+			all = append(all, ws.NetConn())
+		}
+		r.Until("all are held", func() bool { return r.server.held.count.Load() == sessions })
+		b.StartTimer()
+		after := inUse()
+		b.StopTimer()
+		b.ReportMetric(float64(after-before)/sessions, "B/session")
+		for _, c := range all {
+			_ = c.Close()
+		}
+		r.Until("all have gone", func() bool { return len(r.server.live()) == 0 })
 		b.StartTimer()
 	}
 }

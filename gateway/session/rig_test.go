@@ -79,6 +79,8 @@ type house struct {
 	*Host
 	tls *tls.Config
 
+	writeBuffers sync.Pool
+
 	mu       sync.Mutex
 	closed   bool
 	sessions map[*Session]struct{}
@@ -123,7 +125,7 @@ func (h *house) Serve(ctx context.Context, l net.Listener) error {
 
 func (h *house) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	hijacker := &wire.Hijacker{ResponseWriter: w}
-	upgrader := websocket.Upgrader{Subprotocols: []string{"mqtt"}, WriteBufferSize: wire.BatchBytes + 16}
+	upgrader := websocket.Upgrader{Subprotocols: []string{"mqtt"}, WriteBufferSize: wire.BatchBytes + 16, WriteBufferPool: &h.writeBuffers}
 	ws, err := upgrader.Upgrade(hijacker, r, nil)
 	if err != nil {
 		return
