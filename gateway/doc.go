@@ -3,7 +3,8 @@
 //
 // # The tour
 //
-//	gateway            server.go, accept.go (origin, path, subprotocol, upgrade), admission.go, drain.go, crew.go
+//	gateway            server.go, doors.go (how many connections), accept.go (origin, path, subprotocol, upgrade), admission.go,
+//	                   drain.go, crew.go
 //	gateway/edge       who is at the other end, and with which certificate: client address, origin, tokens of a request
 //	gateway/wire       how bytes move: sockets, batches, back-pressure, silence
 //	gateway/session    what happens on one connection: CONNECT, up, down, subscriptions, the topics under $topicgate/, the end
@@ -38,8 +39,8 @@
 //	Outbound.mu     -> a socket's turn -> its deadline; over a write, so for up to the write timeout
 //	CertReloader.mu -> none, but over the reading of files
 //
-// Table.mu, exchanges.mu, Server.mu, credentials.mu, reviewRequest.mu, reviewers.mu, Registry.mu, sleep's two and Lot.mu are of the second kind. No lock
-// is held over Redis but the turn, which is a right more than a lock: nobody but the session's own client and its review,
+// Table.mu, exchanges.mu, Server.mu, doors.mu, credentials.mu, reviewRequest.mu, reviewers.mu, herd.mu, vigils.mu, Registry.mu, sleep's three
+// and Lot.mu are of the second kind. A probe's mu is held over a dial, and clients only try it. No lock is held over Redis but the turn, which is a right more than a lock: nobody but the session's own client and its review,
 // which steps aside for others, ever waits for it.
 //
 // The turn and the Outbounds are held by a session that works, for as long as that takes. So nobody takes

@@ -8,6 +8,7 @@
 //	keeper.go  where records are: in Redis, for all instances, or in memory
 //	store.go   the writers, and the queue before them
 //	owed.go    what could not be written, or is not urgent
+//	index.go   which MQTT Sessions of a user sleep, whatever is kept of them
 //
 // A session reads its record with Load before it is resumed, and makes an Item when it is known that the Session
 // outlives the connection. Item.Do writes now, Later soon, off the data path; an item is queued at most once, so the

@@ -4,6 +4,7 @@
 //	brokers.go  all of them: the order in which a client tries them, and which rest
 //	dial.go     one client on its way: dial, PROXY header, TLS, CONNECT, CONNACK, the next broker
 //	conn.go     the connection that comes of it
+//	visit.go    a connection of the gateway's own, which takes an MQTT Session over to end it or to call a Will off
 //	probe.go    is one of them there at all? For who asks without a client
 //
 // A session calls Brokers.Dial and Dialing.Start as soon as it knows the upstream Client Identifier, so that the broker is
