@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,6 +21,17 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestRedisRightsAreEnough(t *testing.T) {
 	client, check := redistest.Start(t).Limited("../../deploy/README.md")
 	kept(t, NewKeeper(client, "topicgate:"))
+	var forgotten atomic.Int64
+	x := NewIndex(client, "topicgate:", 1, func(string) { forgotten.Add(1) })
+	x.Note("alice", "a", time.Hour)
+	x.Note("alice", "b", 2*time.Hour)
+	redistest.Eventually(t, "one is beyond the bound", func() bool { return forgotten.Load() == 1 })
+	x.Drop("alice", "b")
+	redistest.Eventually(t, "none is left", func() bool {
+		ids, err := x.Of(t.Context(), []string{"alice"})
+		return err == nil && len(ids[0]) == 0
+	})
+	x.Close()
 	check()
 }
 
