@@ -61,7 +61,7 @@ func TestClientsComeInWhenTheirIssuerIsBack(t *testing.T) {
 	t.Parallel()
 	s := prepareStack(t, openPolicy)
 	late := newStoppedIssuer(t)
-	g := launchGateway(t, s.settings(settings{"OIDC_ISSUER": late.url, "ALLOWED_ORIGINS": "*"}))
+	g := launchGateway(t, s.settings(settings{"OIDC_ISSUER": late.url, "ALLOWED_ORIGINS": "*", "CONNECT_TIMEOUT": "25s"}))
 	g.awaitAlive(t)
 	c := newCrowd(t, g.url("/mqtt"), late.token(t, "alice"))
 	time.Sleep(3 * time.Second)
