@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"hash/fnv"
 	"io"
 	"net"
@@ -59,6 +60,15 @@ type broker struct {
 	early     *semaphore.Weighted // earlyTurns, each of which has one of turns too
 	answered  atomic.Int64        // when it last answered a CONNECT, in Unix time in ns
 	probe     probe
+	took5     atomic.Bool // it has accepted a client of 5.0
+	tookOlder atomic.Bool // it has accepted one of another version
+}
+
+// rest has the broker tried last, and not for what can wait, after err.
+func (b *broker) rest(err error) {
+	if !errors.Is(err, context.Canceled) {
+		b.downUntil.Store(time.Now().Add(Rest).UnixNano())
+	}
 }
 
 // Options say which brokers there are and how they are reached.

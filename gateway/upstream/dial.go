@@ -187,7 +187,7 @@ func (d *Dialing) attempt(ctx context.Context, b *broker, left int, connect []by
 	connack, err := exchangeConnect(ctx, &conn, connect, v, maxPacketBytes, left)
 	if err != nil {
 		result := protocolError
-		if late := net.Error(nil); errors.As(err, &late) && late.Timeout() {
+		if isTimeout(err) {
 			result = timeout
 			conn.giveUp(v)
 		}
@@ -199,6 +199,11 @@ func (d *Dialing) attempt(ctx context.Context, b *broker, left int, connect []by
 	b.answered.Store(time.Now().UnixNano())
 	if connack.Reason == frames.Success {
 		d.brokers.observe(success)
+		if v == frames.V5 {
+			b.took5.Store(true)
+		} else {
+			b.tookOlder.Store(true)
+		}
 		return conn, connack, nil
 	}
 	d.brokers.observe(refused)
@@ -207,6 +212,12 @@ func (d *Dialing) attempt(ctx context.Context, b *broker, left int, connect []by
 		return Conn{}, frames.Connack{}, fmt.Errorf("CONNACK %s", Describe(connack.Reason, v))
 	}
 	return conn, connack, nil
+}
+
+// isTimeout reports whether a broker has not answered in time.
+func isTimeout(err error) bool {
+	late := net.Error(nil)
+	return errors.As(err, &late) && late.Timeout()
 }
 
 // isOutage reports whether a broker's Reason Code says that it cannot serve anybody now, which another one may, or it
@@ -235,8 +246,8 @@ func Describe(code frames.ReasonCode, v frames.Version) string {
 // the broker that has their MQTT Sessions for it.
 func (d *Dialing) failed(b *broker, result string, err error) {
 	d.brokers.observe(result)
-	if result != protocolError && !errors.Is(err, context.Canceled) {
-		b.downUntil.Store(time.Now().Add(Rest).UnixNano())
+	if result != protocolError {
+		b.rest(err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 	"time"
 
 	"topicgate/frames"
@@ -13,18 +14,19 @@ import (
 // EndSession ends the MQTT Session of a Client Identifier on every broker, without a Will: it is taken over, which calls
 // a delayed Will off [MQTT-3.1.3-9], and left with a Session Expiry Interval of zero. A broker that knows no 5.0 has
 // no delayed Wills; there the Session is replaced by one that ends with its connection. connect holds the Client
-// Identifier and what else the broker asks for; each connection takes no longer than timeout.
+// Identifier and what else the broker asks for; each connection takes no longer than timeout. A broker that rests is not
+// waited for, which is an error.
 func (b *Brokers) EndSession(ctx context.Context, timeout time.Duration, connect frames.Connect) error {
-	var errs []error
-	for _, one := range b.all {
-		err := b.endOn(ctx, timeout, one, connect, frames.V5)
-		if errors.Is(err, errVersion) {
-			err = b.endOn(ctx, timeout, one, connect, frames.V311)
-		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("upstream %s: %w", one.address, err))
-		}
+	errs := make([]error, len(b.all))
+	var visits sync.WaitGroup
+	for i, one := range b.all {
+		visits.Go(func() {
+			if err := b.endOn(ctx, timeout, one, connect); err != nil {
+				errs[i] = fmt.Errorf("upstream %s: %w", one.address, err)
+			}
+		})
 	}
+	visits.Wait()
 	return errors.Join(errs...)
 }
 
@@ -39,17 +41,24 @@ func (b *Brokers) Visit(ctx context.Context, address string, connect frames.Conn
 	return fmt.Errorf("no broker %s", address)
 }
 
-// errVersion is what a broker may mean that does not take a CONNECT of 5.0.
-var errVersion = errors.New("not taken")
+// errVersion is what a broker says, or means, that knows no 5.0.
+var errVersion = errors.New("knows no MQTT 5.0")
 
-func (b *Brokers) endOn(ctx context.Context, timeout time.Duration, one *broker, connect frames.Connect, v frames.Version) error {
+func (b *Brokers) endOn(ctx context.Context, timeout time.Duration, one *broker, connect frames.Connect) error {
+	if time.Now().UnixNano() < one.downUntil.Load() {
+		return errors.New("was not to be reached just now")
+	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	connect.CleanStart = v != frames.V5
-	return b.visit(ctx, one, connect, v)
+	err := b.visit(ctx, one, connect, frames.V5)
+	if errors.Is(err, errVersion) {
+		connect.CleanStart = true
+		err = b.visit(ctx, one, connect, frames.V311)
+	}
+	return err
 }
 
-// visit connects and leaves, without a Will.
+// visit connects and leaves, without a Will. A broker that cannot be reached, or does not answer, rests.
 func (b *Brokers) visit(ctx context.Context, one *broker, connect frames.Connect, v frames.Version) error {
 	if err := one.turns.Acquire(ctx, 1); err != nil {
 		return err
@@ -61,16 +70,23 @@ func (b *Brokers) visit(ctx context.Context, one *broker, connect frames.Connect
 	}
 	made := b.Dial("", netip.AddrPort{}, nil).open(ctx, one, 1)
 	if made.err != nil {
+		one.rest(made.err)
 		return made.err
 	}
 	conn := made.conn
 	defer conn.Close()
 	connack, err := exchangeConnect(ctx, &conn, connect.Append(nil, v), v, frames.MaxPacketBytes, 1)
 	switch {
-	case err != nil && v == frames.V5 && ctx.Err() == nil, err == nil && connack.Reason == frames.UnsupportedProtocolVersion:
-		return errVersion
+	case err != nil && isTimeout(err):
+		one.rest(err)
+		return err
+	case err != nil && v == frames.V5 && one.tookOlder.Load() && !one.took5.Load():
+		// Some hang up on what they do not know. One that has ever taken a 5.0 has another reason.
+		return fmt.Errorf("%w: %w", errVersion, err)
 	case err != nil:
 		return err
+	case connack.Reason == frames.UnsupportedProtocolVersion && v == frames.V5:
+		return errVersion
 	case connack.Reason != frames.Success:
 		return fmt.Errorf("CONNACK %s", Describe(connack.Reason, v))
 	}
