@@ -1,6 +1,9 @@
 package gateway
 
-import "topicgate/gateway/session"
+import (
+	"topicgate/gateway/registry"
+	"topicgate/gateway/session"
+)
 
 // owner is whose a session is.
 type owner struct{ username, upstreamID string }
@@ -90,5 +93,22 @@ func (s *Server) takenOver(one *session.Session, upstreamID string) bool {
 	return newest != nil && newest != one
 }
 
-// has reports whether a session of this gateway has asked a broker for an MQTT Session.
-func (s *Server) has(upstreamID string) bool { return s.takenOver(nil, upstreamID) }
+// serves reports whether a client is served that the broker named has accepted after the time named.
+func (s *Server) serves(c registry.Client) bool {
+	s.mu.Lock()
+	newest := s.clients[c.ID].newest
+	s.mu.Unlock()
+	if newest == nil || newest.Ended() {
+		return false
+	}
+	info := newest.Info()
+	return info != nil && info.Upstream == c.Broker && info.Since.After(c.Since)
+}
+
+// has answers another instance's question.
+func (s *Server) has(c registry.Client) bool {
+	if c.Broker == "" {
+		return s.takenOver(nil, c.ID)
+	}
+	return s.serves(c) || s.host.Wills.Has(c)
+}

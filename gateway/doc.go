@@ -12,6 +12,7 @@
 //	gateway/upstream   which broker, and how one is spoken to until its CONNACK
 //	gateway/sleep      what a sleeping MQTT Session holds, in Redis or in memory
 //	gateway/evict      whose MQTT Sessions end while they sleep: those of blocked users
+//	gateway/will       whether a Will may be published, until its delay is over
 //	gateway/registry   who is on, over all instances, and what an operator orders
 //	gateway/metrics    what is counted, and the operators' listener
 //	gateway/audit      what was refused, for whoever has to know
@@ -39,7 +40,7 @@
 //	Outbound.mu     -> a socket's turn -> its deadline; over a write, so for up to the write timeout
 //	CertReloader.mu -> none, but over the reading of files
 //
-// Table.mu, exchanges.mu, Server.mu, doors.mu, credentials.mu, reviewRequest.mu, reviewers.mu, herd.mu, vigils.mu, Registry.mu, sleep's three
+// Table.mu, exchanges.mu, Server.mu, doors.mu, credentials.mu, reviewRequest.mu, reviewers.mu, herd.mu, the two of will, Registry.mu, sleep's three
 // and Lot.mu are of the second kind. A probe's mu is held over a dial, and clients only try it. No lock is held over Redis but the turn, which is a right more than a lock: nobody but the session's own client and its review,
 // which steps aside for others, ever waits for it.
 //

@@ -18,6 +18,7 @@ import (
 	"topicgate/gateway/session"
 	"topicgate/gateway/sleep"
 	"topicgate/gateway/upstream"
+	"topicgate/gateway/will"
 	"topicgate/gateway/wire"
 
 	"github.com/gorilla/websocket"
@@ -85,11 +86,16 @@ func New(options Options) (*Server, error) {
 	host.Registry = registry.New(redis, o.RedisPrefix, o.Instance, s.log)
 	host.Work, host.Admit, host.Forget = s.crew.do, s.admit, s.forget
 	host.Sleepers = sleep.New(sleep.NewKeeper(redis, o.RedisPrefix), s.refreshSleepers)
-	host.Blocked = func(string) {}
-	if host.Index = sleep.NewIndex(redis, o.RedisPrefix, o.MaxSleepingPerUser, host.Sleepers.ForgetSoon); host.Index != nil {
+	host.Slept = func(string) {}
+	host.Index = sleep.NewIndex(redis, o.RedisPrefix, o.MaxSleepingPerUser, host.Sleepers.ForgetSoon)
+	if redis != nil {
 		s.evict()
 	}
 	host.Asks, host.TakenOver = s.asks, s.takenOver
+	host.Wills = will.NewVigils(will.Options{
+		Policy: o.Policy, Brokers: host.Brokers, Registry: host.Registry, Live: s.serves, Credentials: host.UpstreamCredentials,
+		CalledOff: o.Metrics.WillCalledOff, Audit: o.Audit, Instance: o.Instance, Logger: s.log,
+	})
 	host.Registry.Start(registry.Host{Obey: s.disconnect, Has: s.has})
 	s.background.Go(func() { s.parkIdle(s.closed) })
 	s.background.Go(func() { host.WatchClock(s.closed, s.live) })
@@ -102,7 +108,7 @@ func (s *Server) evict() {
 		Policy: s.options.Policy, Index: s.host.Index, Brokers: s.host.Brokers, Logger: s.log,
 		Forget: s.host.Sleepers.ForgetSoon, Credentials: s.host.UpstreamCredentials, Ended: s.options.Metrics.SleeperEvicted,
 	})
-	s.host.Blocked = evictor.Again
+	s.host.Slept = evictor.Slept
 	ctx, stop := context.WithCancel(context.Background())
 	s.background.Go(func() { <-s.closed; stop() })
 	s.background.Go(func() { evictor.Run(ctx) })

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"syscall"
 	"testing"
 	"time"
 
@@ -13,6 +14,14 @@ func sleepsFor(seconds uint32) func(*frames.Connect) {
 	return func(c *frames.Connect) {
 		c.CleanStart = false
 		c.Properties = c.Properties.AppendUint(frames.PropSessionExpiryInterval, seconds)
+	}
+}
+
+// willed is one with a Will that is due 8 s after its end.
+func willed(user string) func(*frames.Connect) {
+	return func(c *frames.Connect) {
+		sleepsFor(600)(c)
+		c.Will = &frames.Will{TopicName: "will/" + user, Payload: []byte("gone"), Properties: frames.Properties(nil).AppendUint(frames.PropWillDelayInterval, 8)}
 	}
 }
 
@@ -37,12 +46,6 @@ func TestABlockEndsWhatSleeps(t *testing.T) {
 		w.subscribed("room")
 		_ = w.conn.Close() // without DISCONNECT: the Will is due after its delay
 	}
-	willed := func(user string) func(*frames.Connect) {
-		return func(c *frames.Connect) {
-			sleepsFor(600)(c)
-			c.Will = &frames.Will{TopicName: "will/" + user, Payload: []byte("gone"), Properties: frames.Properties(nil).AppendUint(frames.PropWillDelayInterval, 8)}
-		}
-	}
 	asleep("alice", "phone", frames.V5, willed("alice"))
 	asleep("alice", "old phone", frames.V311, func(c *frames.Connect) { c.CleanStart = false })
 	asleep("bob", "phone", frames.V5, willed("bob"))
@@ -56,11 +59,96 @@ func TestABlockEndsWhatSleeps(t *testing.T) {
 			t.Errorf("the broker still has a session of %s", id)
 		}
 	}
-	if !s.broker.resumes(t, "bob:phone") { // and his Will is called off by that
+	eye.receives("will/bob", "gone") // when its delay is over, so alice's is over, too
+	eye.ping()                       // and nothing came before the answer
+	if !s.broker.resumes(t, "bob:phone") {
 		t.Error("the broker has no session of bob's any more")
 	}
-	time.Sleep(9 * time.Second)
-	eye.ping() // and nothing came before the answer
+}
+
+// A token that is revoked while its session lives ends the session, and has the Will called off that would be due later.
+func TestAWillThatWaitsIsCalledOffWithItsToken(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, openPolicy)
+	eye := s.broker.direct(t, frames.V5, "eye")
+	eye.subscribed("will/+")
+	for _, user := range []string{"alice", "bob"} {
+		w := s.connect(t, frames.V5, "phone", s.issuer.token(t, user, claims{"jti": "token of " + user}), willed(user))
+		w.subscribed("room")
+		if user == "alice" {
+			s.redis.do(t, "SET", "topicgate:revoked:token of alice", "1", "EX", "600")
+			w.expect(frames.TypeDisconnect)
+			w.expectClosed()
+		} else {
+			_ = w.conn.Close()
+		}
+	}
+	eye.receives("will/bob", "gone")
+	eye.ping()
+}
+
+// Two instances: a client that has come back through the other one is left alone when its right is lost, and what
+// sleeps is ended by an instance that has never seen it.
+func TestWhatSleepsIsEveryInstances(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, "pattern write will/%u/{rooms}\npattern readwrite room\n")
+	other := startGateway(t, s.settings())
+	s.redis.do(t, "SADD", roomsOf("alice"), "lobby")
+	eye := s.broker.direct(t, frames.V5, "eye")
+	eye.subscribed("will/#")
+	token := s.issuer.token(t, "alice")
+	will := func(c *frames.Connect) {
+		sleepsFor(600)(c)
+		c.Will = &frames.Will{TopicName: "will/alice/lobby", Payload: []byte("gone"), Properties: frames.Properties(nil).AppendUint(frames.PropWillDelayInterval, 300)}
+	}
+	w := s.connect(t, frames.V5, "phone", token, will)
+	w.subscribed("room")
+	_ = w.conn.Close()
+	left := s.connect(t, frames.V5, "desk", token, will)
+	left.subscribed("room")
+	_ = left.conn.Close()
+	eventually(t, "both are gone", func() bool { return s.metric(t, "topicgate_sessions") == 0 })
+	time.Sleep(6 * time.Second) // longer than the clocks of instances may differ
+	back, connack := other.connecting(t, frames.V5, "phone", token, will)
+	if !connack.SessionPresent {
+		t.Fatal("the session is not resumed")
+	}
+	s.redis.do(t, "SREM", roomsOf("alice"), "lobby")
+	s.audited(t, record{"action": "will", "topic": "will/alice/lobby", "client_id": "desk"})
+	back.ping() // it is served on
+	if n := s.metric(t, "topicgate_wills_called_off_total", `result="success"`); n != 1 {
+		t.Errorf("%v Wills were called off; want that of the client alone that is not back", n)
+	}
+
+	s.gateway.stop(t) // what sleeps is in Redis
+	s.redis.do(t, "SADD", "topicgate:blocked", "alice")
+	back.expect(frames.TypeDisconnect)
+	back.expectClosed()
+	eventually(t, "all are ended", func() bool { return s.redis.do(t, "EXISTS", "topicgate:sleeping:alice") == "0" })
+	for _, id := range []string{"alice:phone", "alice:desk"} {
+		if s.broker.resumes(t, id) {
+			t.Errorf("the broker still has a session of %s", id)
+		}
+	}
+	eye.ping()
+}
+
+// A block while the broker is away ends what sleeps there when it is back.
+func TestABlockWhileTheBrokerIsAwayEndsWhatSleeps(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, openPolicy)
+	w := s.connect(t, frames.V5, "phone", s.issuer.token(t, "alice"), sleepsFor(600))
+	w.subscribed("room")
+	_ = w.conn.Close()
+	eventually(t, "it is known", func() bool { return s.redis.do(t, "ZCARD", "topicgate:sleeping:alice") == "1" })
+	s.broker.signal(syscall.SIGSTOP)
+	s.redis.do(t, "SADD", "topicgate:blocked", "alice")
+	eventually(t, "it was tried", func() bool { return s.metric(t, "topicgate_sleepers_evicted_total", `result="failed"`) > 0 })
+	s.broker.signal(syscall.SIGCONT)
+	eventually(t, "it is ended", func() bool { return s.redis.do(t, "EXISTS", "topicgate:sleeping:alice") == "0" })
+	if s.broker.resumes(t, "alice:phone") {
+		t.Error("the broker still has the session")
+	}
 }
 
 // Of one user's sleeping sessions only so many are kept; those that end soonest go first.

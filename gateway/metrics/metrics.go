@@ -56,6 +56,7 @@ type Metrics struct {
 	connections    prometheus.Gauge
 	turnedAway     prometheus.Counter
 	evicted        counters
+	willsCalledOff counters
 	sessionsEnded  counters
 	packets        [wire.Directions][16]prometheus.Counter
 	bytes          [wire.Directions]prometheus.Counter
@@ -96,6 +97,7 @@ func New(labels Labels) *Metrics {
 		connections:    newGauge(r, "topicgate_connections", "Connections of clients from the TCP accept on, with a session or without."),
 		turnedAway:     newCounter(r, "topicgate_connections_turned_away_total", "Connections that were closed for want of room, before they had shown a good token."),
 		evicted:        newCounters(r, "topicgate_sleepers_evicted_total", "Sleeping MQTT Sessions of blocked users that were ended at their broker, by result.", "result", readResults),
+		willsCalledOff: newCounters(r, "topicgate_wills_called_off_total", "Wills that waited at a broker and may not be published any more, by whether they could be called off.", "result", readResults),
 		held:           newGauge(r, "topicgate_connects_held", "Clients that wait for somebody to serve them: a broker, Redis or an issuer is away."),
 		sessionsEnded:  newCounters(r, "topicgate_sessions_ended_total", "Sessions that ended, by reason.", "reason", labels.Ends),
 		rejections:     make(map[string]counters, len(operationNames)),
@@ -228,6 +230,18 @@ func (m *Metrics) SleeperEvicted(ok bool) {
 		result = readFailed
 	}
 	m.evicted.add(result, 1)
+}
+
+// WillCalledOff counts a Will that waited at a broker and may not be published any more, for a reason.
+func (m *Metrics) WillCalledOff(reason string, ok bool) {
+	result := readSuccess
+	if !ok {
+		result = readFailed
+	}
+	m.willsCalledOff.add(result, 1)
+	if ok {
+		m.Rejected("will", reason)
+	}
 }
 
 // ConnectsHeld counts clients that are held in an outage: n more.

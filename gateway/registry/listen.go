@@ -72,8 +72,10 @@ func (r *Registry) hear(ctx context.Context, host Host) error {
 			host.Obey(*control.Disconnect)
 		case control.Asked != nil:
 			r.answer(ctx, *control.Asked, host.Has)
+		case control.Answered != "":
+			r.answered(control.Answered, true)
 		default:
-			r.answered(control.Answered)
+			r.answered(control.Denied, false)
 		}
 	}
 }

@@ -24,6 +24,7 @@ type controlMessage struct {
 	Disconnect *Order    `json:"disconnect,omitempty"`
 	Asked      *question `json:"asked,omitempty"`
 	Answered   string    `json:"answered,omitempty"` // the id of a question, whose answer is yes
+	Denied     string    `json:"denied,omitempty"`   // the id of one, whose answer is no
 }
 
 func parseControl(text string) (controlMessage, error) {
@@ -31,7 +32,7 @@ func parseControl(text string) (controlMessage, error) {
 	if err := json.Unmarshal([]byte(text), &message); err != nil {
 		return message, err
 	}
-	if message.Disconnect != nil && message.Disconnect.User == "" || message.Disconnect == nil && message.Asked == nil && message.Answered == "" {
+	if message.Disconnect != nil && message.Disconnect.User == "" || message.Disconnect == nil && message.Asked == nil && message.Answered == "" && message.Denied == "" {
 		return message, errors.New("no order to disconnect a user, no question and no answer")
 	}
 	return message, nil

@@ -40,16 +40,16 @@ type Registry struct {
 	failing bool      // the last write failed
 
 	mu      sync.Mutex
-	live    map[string]*SessionInfo  // by session id
-	changed map[string]struct{}      // session ids, since the last write
-	whole   bool                     // all is to be written; then nothing is marked
-	asked   map[string]chan struct{} // questions to the other instances, by id; closed by a yes
+	live    map[string]*SessionInfo // by session id
+	changed map[string]struct{}     // session ids, since the last write
+	whole   bool                    // all is to be written; then nothing is marked
+	asked   map[string]chan bool    // questions to the other instances, by id, and the answers
 }
 
 // Host is the gateway that the registry speaks for. Its functions are called from one goroutine and must not block.
 type Host struct {
-	Obey func(Order)                // ends the sessions that an order names
-	Has  func(clientID string) bool // whether the client with this upstream Client Identifier has connected here
+	Obey func(Order)       // ends the sessions that an order names
+	Has  func(Client) bool // whether a client has connected here
 }
 
 // registryTiming holds what tests want shorter.
@@ -106,7 +106,7 @@ func New(client redis.UniversalClient, prefix, name string, log *slog.Logger) *R
 		kick:    make(chan struct{}, 1),
 		live:    map[string]*SessionInfo{},
 		changed: map[string]struct{}{},
-		asked:   map[string]chan struct{}{},
+		asked:   map[string]chan bool{},
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"math"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -13,34 +14,43 @@ import (
 // the other connection is one of another instance's, that one knows.
 
 const (
-	// answerTime is how long other instances are given to say that a client has come to them.
+	// answerTime is how long other instances are given to answer.
 	answerTime = time.Second
-	// maxAsked is how many may be asked about at the same time. More connections are not lost one by one, but to a broker
-	// that goes away.
-	maxAsked = 16
+	// maxAsked is how many questions may be open at the same time. More connections are not lost one by one, but to a
+	// broker that goes away.
+	maxAsked = 64
 )
 
-// question asks all other instances whether a client has connected there.
+// Client is who the other instances are asked about.
+type Client struct {
+	ID string `json:"client_id"` // upstream Client Identifier
+	// Broker and Since, if set, ask for a session that this broker has accepted after that time and that has not ended,
+	// or that has left a Will which waits there; else any counts that has asked a broker.
+	Broker string    `json:"broker,omitempty"`
+	Since  time.Time `json:"since,omitzero"`
+}
+
+// question asks all other instances whether they have a client.
 type question struct {
 	Instance string `json:"instance"` // that asks
 	ID       string `json:"id"`
-	ClientID string `json:"client_id"` // upstream
+	Client
 }
 
-// TakenOver reports whether another instance says that the client with this upstream Client Identifier has connected
-// there. Nobody who says so within a moment, or too many questions at the same time, mean no.
-func (r *Registry) TakenOver(ctx context.Context, clientID string) bool {
+// Elsewhere reports whether another instance says that it has a client. If some don't answer within a moment, or there
+// are too many questions at the same time, nobody has.
+func (r *Registry) Elsewhere(ctx context.Context, client Client) bool {
 	if r == nil {
 		return false
 	}
-	q := question{Instance: r.id, ID: rand.Text(), ClientID: clientID}
-	yes := make(chan struct{})
+	q := question{Instance: r.id, ID: rand.Text(), Client: client}
+	answers := make(chan bool, maxAnswers)
 	r.mu.Lock()
 	if len(r.asked) >= maxAsked {
 		r.mu.Unlock()
 		return false
 	}
-	r.asked[q.ID] = yes
+	r.asked[q.ID] = answers
 	r.mu.Unlock()
 	defer func() {
 		r.mu.Lock()
@@ -50,34 +60,46 @@ func (r *Registry) TakenOver(ctx context.Context, clientID string) bool {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	others, err := r.say(ctx, controlMessage{Asked: &q})
-	if err != nil || others <= 0 {
+	if err != nil {
 		return false
 	}
-	select {
-	case <-yes:
-		return true
-	case <-ctx.Done():
-		return false
+	for ; others > 0; others-- {
+		select {
+		case yes := <-answers:
+			if yes {
+				return true
+			}
+		case <-ctx.Done():
+			return false
+		}
 	}
+	return false
 }
 
-// answer answers a question of another instance's, if the answer is yes.
-func (r *Registry) answer(ctx context.Context, q question, has func(clientID string) bool) {
-	if q.Instance == r.id || !has(q.ClientID) {
+// maxAnswers to one question are waited for; of more, some may be lost.
+const maxAnswers = 64
+
+// answer answers a question of another instance's.
+func (r *Registry) answer(ctx context.Context, q question, has func(Client) bool) {
+	if q.Instance == r.id {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	_, _ = r.say(ctx, controlMessage{Answered: q.ID}) // who asks waits no longer either
+	message := controlMessage{Denied: q.ID}
+	if has(q.Client) {
+		message = controlMessage{Answered: q.ID}
+	}
+	_, _ = r.say(ctx, message) // who asks waits no longer either
 }
 
-// answered hears a yes.
-func (r *Registry) answered(id string) {
+// answered hears an answer.
+func (r *Registry) answered(id string, yes bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if yes := r.asked[id]; yes != nil {
-		close(yes)
-		delete(r.asked, id)
+	select {
+	case r.asked[id] <- yes: // of an unknown question: never
+	default:
 	}
 }
 
@@ -89,7 +111,7 @@ func (r *Registry) say(ctx context.Context, message controlMessage) (others int6
 	}
 	heard, err := r.client.Publish(ctx, r.keys.control(), text).Result()
 	if _, cluster := r.client.(*redis.ClusterClient); cluster {
-		return 1, err
+		return math.MaxInt64, err
 	}
 	return heard - 1, err
 }

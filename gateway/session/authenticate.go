@@ -9,6 +9,7 @@ import (
 	"topicgate/auth"
 	"topicgate/frames"
 	"topicgate/gateway/edge"
+	"topicgate/gateway/will"
 	"topicgate/policy"
 	"topicgate/policy/store"
 )
@@ -143,11 +144,11 @@ func (s *Session) authorize(ctx context.Context, opening *store.Opening, connect
 	if connect.Will == nil {
 		return nil
 	}
-	s.will = newWill(connect.Will)
+	s.will = will.Of(connect.Will)
 	if d := s.judgeWill(); !d.Allowed {
 		s.rejectWill(d)
 		r := refusedWill
-		r.topic = s.will.topicName
+		r.topic = s.will.Topic
 		return &r
 	}
 	return nil

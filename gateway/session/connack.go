@@ -71,6 +71,7 @@ func (s *Session) begin(conn upstream.Conn, connect *frames.Connect, connack fra
 	s.table.Begin(&s.host.subs, subs.Terms{Version: s.version, Identifiers: s.version == frames.V5 && !s.withoutIDs, BrokerMaximum: s.brokerMaximum})
 	s.limitRate()
 	s.tellAccepted(conn.Address)
+	s.host.Wills.Returned(s.upstreamID, conn.Address)
 	// The client is not to wait for the answer until the broker reads what resume sends.
 	if err := s.client.Flush(); err != nil {
 		return s.clientWriteError(err)
@@ -142,7 +143,7 @@ func (s *Session) tellAccepted(broker string) {
 	s.log(slog.LevelDebug, "accepted", "broker", broker, "session_present", s.resumed)
 	s.auditAllowed(audit.Event{Action: audit.Connect})
 	if s.will != nil {
-		s.auditAllowed(audit.Event{Action: audit.Will, Topic: s.will.topicName, QoS: uint8(s.will.qos), Retain: s.will.retain, Bytes: s.will.bytes})
+		s.auditAllowed(audit.Event{Action: audit.Will, Topic: s.will.Topic, QoS: uint8(s.will.QoS), Retain: s.will.Retain, Bytes: s.will.Bytes})
 	}
 	identity := s.whose.get()
 	s.announce(registry.SessionInfo{

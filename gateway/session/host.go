@@ -7,6 +7,7 @@ import (
 	"topicgate/gateway/sleep"
 	"topicgate/gateway/subs"
 	"topicgate/gateway/upstream"
+	"topicgate/gateway/will"
 	"topicgate/gateway/wire"
 )
 
@@ -19,24 +20,24 @@ type Host struct {
 	Sleepers *sleep.Store
 	Index    *sleep.Index       // nil: none
 	Registry *registry.Registry // nil: none
+	Wills    *will.Vigils
 
 	// Work has job run soon, on a goroutine that is not the caller's. It never blocks.
 	Work func(job func())
 	// Admit counts a session once it is known whose it is; false: the user has as many as allowed.
 	Admit func(s *Session, username, upstreamID string) bool
-	// TakenOver tells whether another session than s has asked a broker for an MQTT Session since s has; nil: any.
+	// TakenOver tells whether another session than s has asked a broker for an MQTT Session since s has.
 	TakenOver func(s *Session, upstreamID string) bool
 	// Asks is told that a session which was admitted is about to ask a broker for its MQTT Session.
 	Asks func(s *Session, upstreamID string)
-	// Blocked is told of a session that has ended since its user is blocked, and whose MQTT Session outlives it.
-	Blocked func(username string)
+	// Slept is told of a session that has ended, and whose MQTT Session outlives it.
+	Slept func(username string)
 	// Forget is told of each session's end, after everything that the session started has ended.
 	Forget func(s *Session)
 
 	clientID  clientIDTemplate
 	held      held
 	lost      herd // of sessions whose broker has gone
-	vigils    vigils
 	lot       *wire.Lot[parked]
 	reviewers reviewers
 	subs      subs.Settings
@@ -66,5 +67,5 @@ func (h *Host) UpstreamCredentials(username string) (name, password string) {
 // Close ends what the host does for all sessions, when all have ended.
 func (h *Host) Close() {
 	h.lot.Close()
-	h.vigils.close()
+	h.Wills.Close()
 }

@@ -20,7 +20,7 @@ func (s *Session) leave(err error, established bool) {
 		s.leaveBroker(established)
 	}
 	if established {
-		s.keepVigil(end)
+		s.leaveWill(end)
 	}
 	if s.grant != nil {
 		s.grant.Close()

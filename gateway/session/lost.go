@@ -3,6 +3,8 @@ package session
 import (
 	"context"
 	"time"
+
+	"topicgate/gateway/registry"
 )
 
 // A broker that hangs up says nothing, or, in 5.0, not always something. What the gateway can know of the reason decides
@@ -19,7 +21,7 @@ func (s *Session) whyLost(err error) error {
 		return ended(EndClientSilent, nil)
 	}
 	pause := time.After(s.host.lost.pause())
-	if s.host.Registry.TakenOver(context.Background(), s.upstreamID) {
+	if s.host.Registry.Elsewhere(context.Background(), registry.Client{ID: s.upstreamID}) {
 		return ended(EndTakenOver, nil)
 	}
 	<-pause

@@ -15,6 +15,9 @@ func (s *Session) ID() string { return s.id }
 // Info describes the session to operators; nil before CONNECT was accepted.
 func (s *Session) Info() *registry.SessionInfo { return s.info.Load() }
 
+// Ended reports whether the session has begun to end.
+func (s *Session) Ended() bool { return s.cause() != nil }
+
 // Named reports whether an admitted session is one with this Client Identifier (empty: any), among these ids
 // (none: any).
 func (s *Session) Named(clientID string, ids []string) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -29,10 +30,10 @@ type sleeping struct {
 	item *sleep.Item // nil: the MQTT Session ends with the connection
 
 	// Owned by whoever item lets write.
-	ttl  time.Duration // for how long the broker keeps the MQTT Session
-	at   int64         // when the last record was written, in Unix time; 0: never
-	open bool          // it is an open one
-	long bool          // it was too long, and nothing is kept
+	at     int64  // when the last record was written, in Unix time; 0: never
+	expiry uint32 // for how long the broker keeps the MQTT Session, in seconds
+	open   bool   // the record is an open one
+	long   bool   // it was too long, and nothing is kept
 
 	over    bool        // by the client's DISCONNECT: its MQTT Session ends with the connection after all; owned by up
 	planned atomic.Bool // an open record is kept, or about to be, of what is not yet committed
@@ -104,7 +105,7 @@ func (s *Session) write(record *subs.Record, open bool) {
 	switch {
 	case fits:
 		s.sleep.long = false
-		err = s.host.Sleepers.Keep(context.Background(), s.upstreamID, data, s.sleep.ttl)
+		err = s.host.Sleepers.Keep(context.Background(), s.upstreamID, data, recordLife(s.sleep.expiry))
 	case !s.sleep.long:
 		s.log(slog.LevelInfo, "too many subscriptions to be stored: after a pause the client will be asked for them anew")
 		err = s.host.Sleepers.Forget(context.Background(), s.upstreamID)
@@ -159,7 +160,7 @@ func (s *Session) resume(record *subs.Record) error {
 // expectSleep notes whether and how long the broker keeps the MQTT Session, from what was asked of it and
 // what it answered.
 func (s *Session) expectSleep(connect *frames.Connect, connack frames.Properties) {
-	ttl, persistent := sleepOf(connect, connack)
+	expiry, persistent := sleepOf(connect, connack)
 	if !persistent {
 		if connect.CleanStart { // whatever there was has ended
 			s.host.Sleepers.ForgetSoon(s.upstreamID)
@@ -167,24 +168,24 @@ func (s *Session) expectSleep(connect *frames.Connect, connack frames.Properties
 		}
 		return
 	}
-	s.host.Index.Note(s.whose.username(), s.upstreamID, ttl)
-	s.sleep.ttl, s.sleep.item = ttl, s.host.Sleepers.Item(s.writeDown)
+	s.host.Index.Note(s.whose.username(), s.upstreamID, recordLife(expiry))
+	s.sleep.expiry, s.sleep.item = expiry, s.host.Sleepers.Item(s.writeDown)
 }
 
-// sleepOf is for how long a record is kept; false: there need be none.
-func sleepOf(connect *frames.Connect, connack frames.Properties) (ttl time.Duration, persistent bool) {
+// sleepOf is for how long the broker keeps the MQTT Session, in seconds; false: it ends with the connection.
+func sleepOf(connect *frames.Connect, connack frames.Properties) (expiry uint32, persistent bool) {
 	if connect.Version != frames.V5 {
-		return sleepWithoutEnd, !connect.CleanStart
+		return math.MaxUint32, !connect.CleanStart
 	}
 	seconds, _ := connect.Properties.Uint(frames.PropSessionExpiryInterval)
 	if n, ok := connack.Uint(frames.PropSessionExpiryInterval); ok {
 		seconds = n // [MQTT-3.2.2.3.2]
 	}
-	return sleepFor(seconds), seconds > 0
+	return seconds, seconds > 0
 }
 
-// sleepFor is for how long a record is kept with a Session Expiry Interval.
-func sleepFor(seconds uint32) time.Duration {
+// recordLife is for how long a record is kept with a Session Expiry Interval.
+func recordLife(seconds uint32) time.Duration {
 	return min(time.Duration(seconds)*time.Second+sleepMargin, sleepWithoutEnd)
 }
 
@@ -195,7 +196,7 @@ func (s *Session) expectLess(properties frames.Properties) {
 		return
 	}
 	s.sleep.over = seconds == 0
-	s.sleep.item.Do(func() { s.sleep.ttl, s.sleep.at = sleepFor(seconds), 0 }) // the record gets its new end
+	s.sleep.item.Do(func() { s.sleep.expiry, s.sleep.at = seconds, 0 }) // the record gets its new end
 }
 
 // rememberLast stores what a session that is about to leave its broker has there, if that is known: what was asked for
@@ -206,7 +207,7 @@ func (s *Session) rememberLast(end EndReason) {
 		return
 	}
 	if !s.sleep.over {
-		s.host.Index.Note(s.whose.username(), s.upstreamID, s.sleep.ttl)
+		s.host.Index.Note(s.whose.username(), s.upstreamID, recordLife(s.sleep.expiry))
 	} else {
 		s.host.Index.Drop(s.whose.username(), s.upstreamID)
 	}

@@ -24,6 +24,7 @@ import (
 	"topicgate/gateway/registry"
 	"topicgate/gateway/sleep"
 	"topicgate/gateway/upstream"
+	"topicgate/gateway/will"
 	"topicgate/gateway/wire"
 )
 
@@ -98,7 +99,9 @@ func newHouse(t testing.TB, o rigOptions) *house {
 	host.Sleepers = sleep.New(o.Keeper, h.refresh)
 	host.Work = func(job func()) { go job() }
 	host.Asks, host.TakenOver = func(*Session, string) {}, func(*Session, string) bool { return false }
-	host.Blocked = func(string) {}
+	host.Slept = func(string) {}
+	host.Wills = will.NewVigils(will.Options{Policy: host.Policy, Brokers: host.Brokers, Live: func(registry.Client) bool { return false },
+		Credentials: host.UpstreamCredentials, CalledOff: host.Metrics.WillCalledOff, Audit: host.Audit, Logger: host.Logger})
 	host.Admit = func(*Session, string, string) bool { return true }
 	host.Forget = func(s *Session) {
 		h.mu.Lock()

@@ -21,6 +21,7 @@ import (
 	"topicgate/gateway/registry"
 	"topicgate/gateway/subs"
 	"topicgate/gateway/upstream"
+	"topicgate/gateway/will"
 	"topicgate/gateway/wire"
 	"topicgate/policy"
 	"topicgate/policy/store"
@@ -49,10 +50,10 @@ type Session struct {
 	grant          *store.Grant
 	broker         upstream.Conn
 	keepAlive      time.Duration
-	will           *will  // nil: none
-	userProperty   []byte // encoded, added to each PUBLISH; nil: none
-	clientMaximum  int    // Maximum Packet Size of the client
-	brokerMaximum  int    // Maximum Packet Size of the broker
+	will           *will.Will // nil: none
+	userProperty   []byte     // encoded, added to each PUBLISH; nil: none
+	clientMaximum  int        // Maximum Packet Size of the client
+	brokerMaximum  int        // Maximum Packet Size of the broker
 	limiter        *rate.Limiter
 	aliasesUp      uint16 // Topic Alias Maximum that the broker gave the client
 	aliasesDown    uint16 // Topic Alias Maximum that the client gave the broker
@@ -198,8 +199,8 @@ func (s *Session) conclude(err error, established bool) {
 	}
 	s.rememberLast(end)
 	s.leave(err, established)
-	if end == EndBlocked && s.sleep.item != nil {
-		s.host.Blocked(s.whose.username())
+	if s.sleep.item != nil && !s.sleep.over {
+		s.host.Slept(s.whose.username())
 	}
 	s.requested.await()
 

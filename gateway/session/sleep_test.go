@@ -283,7 +283,8 @@ func TestHowLongASessionIsExpectedToSleep(t *testing.T) {
 		{"5.0, refused", frames.Connect{Version: frames.V5, Properties: expiry(3600)}, expiry(0), 0},
 		{"5.0, imposed", frames.Connect{Version: frames.V5}, expiry(60), time.Minute + sleepMargin},
 	} {
-		ttl, persistent := sleepOf(&tt.connect, tt.connack)
+		expiry, persistent := sleepOf(&tt.connect, tt.connack)
+		ttl := recordLife(expiry)
 		if persistent != (tt.ttl > 0) || persistent && ttl != tt.ttl {
 			t.Errorf("%s: sleeps: %t, for %v; want %v", tt.name, persistent, ttl, tt.ttl)
 		}

@@ -1,42 +1,27 @@
 package session
 
 import (
-	"time"
-
-	"topicgate/frames"
 	"topicgate/gateway/audit"
-	"topicgate/gateway/subs"
+	"topicgate/gateway/will"
 	"topicgate/policy"
 )
 
-// will is what is judged of a Will again at the end of the session.
-type will struct {
-	topicName string
-	qos       frames.QoS
-	retain    bool
-	bytes     int
-	delay     time.Duration // that the broker waits with it
-}
-
-func newWill(w *frames.Will) *will {
-	seconds, _ := w.Properties.Uint(frames.PropWillDelayInterval)
-	return &will{topicName: w.TopicName, qos: w.QoS, retain: w.Retain, bytes: len(w.Payload), delay: time.Duration(seconds) * time.Second}
-}
-
 // judgeWill asks whether the Will may be published now.
-func (s *Session) judgeWill() policy.Decision { return s.host.judgeWill(s.access(), s.will) }
-
-func (h *Host) judgeWill(access *policy.Access, w *will) policy.Decision {
-	topicName := []byte(w.topicName)
-	if subs.Reserved(topicName) {
-		return policy.Decision{Reason: "reserved_topic"}
-	}
-	return access.Publish(topicName)
-}
+func (s *Session) judgeWill() policy.Decision { return s.will.Judge(s.grant) }
 
 func (s *Session) rejectWill(d policy.Decision) {
 	reason := reasonOf(d)
 	s.host.Metrics.Rejected("will", reason)
-	s.audit(audit.Event{Action: audit.Will, Decision: audit.Refused, Topic: s.will.topicName, QoS: uint8(s.will.qos),
-		Retain: s.will.retain, Bytes: s.will.bytes, Reason: reason, Rule: d.Rule.String()})
+	s.audit(audit.Event{Action: audit.Will, Decision: audit.Refused, Topic: s.will.Topic, QoS: uint8(s.will.QoS),
+		Retain: s.will.Retain, Bytes: s.will.Bytes, Reason: reason, Rule: d.Rule.String()})
+}
+
+// leaveWill hands the Will on that waits at the broker when the session has left it.
+func (s *Session) leaveWill(end EndReason) {
+	info := s.info.Load()
+	if s.will == nil || info == nil || s.sleep.item == nil || s.sleep.over || end == EndTakenOver {
+		return
+	}
+	s.host.Wills.Keep(will.Left{Principal: s.principal(), Session: s.id, Remote: info.Remote, UpstreamID: s.upstreamID, Broker: info.Upstream,
+		Since: info.Since, Expiry: s.sleep.expiry, Will: s.will})
 }

@@ -6,25 +6,29 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/redis/go-redis/v9"
 )
 
 // Index tells which MQTT Sessions of a user outlive their connections, by upstream Client Identifier: those that end
-// when the user is blocked. It is in Redis, for all instances:
+// when the user is blocked. Of one user no more than a bound are kept, and their records; who ends soonest goes first.
+// It is in Redis, for all instances:
 //
 //	<prefix>sleeping:<username>  sorted set  upstream Client Identifier, by the time when the MQTT Session has ended by itself
 //
-// Of one user no more than a bound are kept, and their records; who ends soonest goes first. A nil Index does nothing.
+// or, without Redis, where nobody can be blocked, in memory, for the bound alone.
 //
-// Its methods make notes. One goroutine writes them, many in one round trip.
+// Its methods make notes. One goroutine writes them, many in one round trip; what Redis does not take is written later.
 type Index struct {
-	client redis.UniversalClient
+	client redis.UniversalClient // nil: none
 	prefix string
-	most   int64
+	most   int
 	forget func(id string) // a record whose Session is beyond the bound
+	local  *localIndex     // without a client; owned by write
 
 	mu     sync.Mutex
 	notes  map[string]note // by upstream Client Identifier, the newest of each
+	users  map[string]int  // how many of them, by username
 	wake   chan struct{}
 	stop   context.CancelFunc
 	writes sync.WaitGroup
@@ -37,21 +41,22 @@ type note struct {
 }
 
 const (
-	// maxNotes bounds what waits to be written; more is not noted, and not ended when its user is blocked.
-	maxNotes = 10_000
+	// maxNotes bounds what waits to be written; more is not noted, and not ended when its user is blocked. Of one user no
+	// more than the bound wait, and as many that have ended.
+	maxNotes = 50_000
 	// indexLife is for how long a user's index is kept after the last connection: longer than any record.
 	indexLife = 200 * 24 * time.Hour
 	// notesAtOnce go in one round trip.
 	notesAtOnce = 100
+	// gather is how long notes wait for others, so that who comes in a storm goes in one round trip.
+	gather = 100 * time.Millisecond
 )
 
-// NewIndex makes an index of at most so many MQTT Sessions of a user; nil without Redis. forget is told of records that
-// go. Close ends it.
+// NewIndex makes an index of at most so many MQTT Sessions of a user; client is nil without Redis. forget is told of
+// records that go. Close ends it.
 func NewIndex(client redis.UniversalClient, prefix string, most int, forget func(id string)) *Index {
-	if client == nil {
-		return nil
-	}
-	x := &Index{client: client, prefix: prefix + "sleeping:", most: int64(most), forget: forget, notes: map[string]note{}, wake: make(chan struct{}, 1)}
+	x := &Index{client: client, prefix: prefix + "sleeping:", most: most, forget: forget, local: newLocalIndex(most),
+		notes: map[string]note{}, users: map[string]int{}, wake: make(chan struct{}, 1)}
 	ctx, stop := context.WithCancel(context.Background())
 	x.stop = stop
 	x.writes.Go(func() { x.write(ctx) })
@@ -67,8 +72,7 @@ func (x *Index) Close() {
 	x.writes.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	for x.writeSome(ctx) {
-	}
+	x.writeAll(ctx)
 }
 
 // Note says that an MQTT Session outlives its connection, by so much.
@@ -85,17 +89,58 @@ func (x *Index) note(id string, n note) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if _, known := x.notes[id]; known || len(x.notes) < maxNotes {
-		x.notes[id] = n
-	}
+	x.add(id, n)
 	select {
 	case x.wake <- struct{}{}:
 	default: // one waiting signal is as good as two
 	}
 }
 
-// Of lists the MQTT Sessions of users.
+// add takes a note in, if there is room. mu is held.
+func (x *Index) add(id string, n note) {
+	if _, known := x.notes[id]; !known {
+		if len(x.notes) >= maxNotes || x.users[n.username] >= 2*x.most {
+			return
+		}
+		x.users[n.username]++
+	}
+	x.notes[id] = n
+}
+
+// take takes out some notes.
+func (x *Index) take() map[string]note {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	some := make(map[string]note, min(len(x.notes), notesAtOnce))
+	for id, n := range x.notes {
+		if len(some) == notesAtOnce {
+			break
+		}
+		some[id] = n
+		delete(x.notes, id)
+		if x.users[n.username]--; x.users[n.username] == 0 {
+			delete(x.users, n.username)
+		}
+	}
+	return some
+}
+
+// giveBack takes notes in again that could not be written. What is newer stays.
+func (x *Index) giveBack(some map[string]note) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for id, n := range some {
+		if _, newer := x.notes[id]; !newer {
+			x.add(id, n)
+		}
+	}
+}
+
+// Of lists the MQTT Sessions of users; none without Redis.
 func (x *Index) Of(ctx context.Context, usernames []string) (ids [][]string, err error) {
+	if x.client == nil {
+		return make([][]string, len(usernames)), nil
+	}
 	pipe := x.client.Pipeline()
 	asked := make([]*redis.StringSliceCmd, len(usernames))
 	for i, username := range usernames {
@@ -110,74 +155,85 @@ func (x *Index) Of(ctx context.Context, usernames []string) (ids [][]string, err
 	return ids, nil
 }
 
+// write writes what is noted, until ctx ends.
 func (x *Index) write(ctx context.Context) {
+	pauses := backoff.ExponentialBackOff{InitialInterval: gather, Multiplier: 2, RandomizationFactor: 0.5, MaxInterval: 10 * time.Second}
 	for {
 		select {
 		case <-x.wake:
 		case <-ctx.Done():
 			return
 		}
-		for x.writeSome(ctx) {
+		for pause := gather; pause > 0; {
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+				return
+			}
+			if pause = 0; !x.writeAll(ctx) {
+				pause = pauses.NextBackOff()
+			}
 		}
-		select {
-		case <-time.After(100 * time.Millisecond): // who comes in a storm goes in one round trip
-		case <-ctx.Done():
-			return
+		pauses.Reset()
+	}
+}
+
+// writeAll writes what is noted; false: something of it could not be written, and is noted again.
+func (x *Index) writeAll(ctx context.Context) bool {
+	for {
+		some := x.take()
+		if len(some) == 0 {
+			return true
+		}
+		if left := x.put(ctx, some); len(left) > 0 {
+			x.giveBack(left)
+			return false
 		}
 	}
 }
 
-// take takes out some notes.
-func (x *Index) take() map[string]note {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	some := make(map[string]note, min(len(x.notes), notesAtOnce))
-	for id, n := range x.notes {
-		if len(some) == notesAtOnce {
-			break
-		}
-		some[id] = n
-		delete(x.notes, id)
-	}
-	return some
-}
-
-// writeSome writes some notes; false: there are none, or Redis does not take them. Those are lost: the next connection
-// of each notes it again.
-func (x *Index) writeSome(ctx context.Context) bool {
-	some := x.take()
-	if len(some) == 0 {
-		return false
+// put writes some notes, and returns those that could not be.
+func (x *Index) put(ctx context.Context, some map[string]note) (left map[string]note) {
+	if x.client == nil {
+		x.local.put(some, x.forget)
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	pipe := x.client.Pipeline()
-	counts := map[string]*redis.IntCmd{} // by key
+	written := make(map[string]redis.Cmder, len(some)) // by id
+	counts := map[string]*redis.IntCmd{}               // by key
 	now := strconv.FormatInt(time.Now().Unix(), 10)
 	for id, n := range some {
 		key := x.prefix + n.username
 		if n.until.IsZero() {
-			pipe.ZRem(ctx, key, id)
+			written[id] = pipe.ZRem(ctx, key, id)
 			continue
 		}
-		pipe.ZAdd(ctx, key, redis.Z{Score: float64(n.until.Unix()), Member: id})
+		written[id] = pipe.ZAdd(ctx, key, redis.Z{Score: float64(n.until.Unix()), Member: id})
 		pipe.ZRemRangeByScore(ctx, key, "-inf", now)
 		pipe.Expire(ctx, key, indexLife)
 		counts[key] = pipe.ZCard(ctx, key)
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return false
+	_, _ = pipe.Exec(ctx) // each command has its own error
+	left = map[string]note{}
+	for id, command := range written {
+		if err := command.Err(); err != nil && !redis.HasErrorPrefix(err, "WRONGTYPE") { // such a key is somebody else's
+			left[id] = some[id]
+		}
 	}
-	x.cut(ctx, counts)
-	return true
+	if len(left) == 0 {
+		x.cut(ctx, counts)
+	}
+	return left
 }
 
-// cut takes out of each user's what is beyond the bound.
+// cut takes out of each user's what is beyond the bound. What fails is made up for by the next note of that user.
 func (x *Index) cut(ctx context.Context, counts map[string]*redis.IntCmd) {
 	pipe := x.client.Pipeline()
 	var cut []*redis.ZSliceCmd
 	for key, count := range counts {
-		if more := count.Val() - x.most; more > 0 {
+		if more := count.Val() - int64(x.most); more > 0 {
 			cut = append(cut, pipe.ZPopMin(ctx, key, more))
 		}
 	}
