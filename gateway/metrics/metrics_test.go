@@ -81,6 +81,7 @@ func TestEveryLabelValueExistsFromTheStartAtZero(t *testing.T) {
 		"topicgate_policy_resets_total":                 len(store.ResetReasons) + 1,
 		"topicgate_audit_dropped_total":                 1,
 		"topicgate_sleepers_evicted_total":              3,
+		"topicgate_wills_called_off_total":              3,
 		"topicgate_connections":                         1,
 		"topicgate_connections_turned_away_total":       1,
 		"topicgate_connects_held":                       1,
