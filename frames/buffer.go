@@ -126,6 +126,21 @@ func (b *Buffer) Skip(n int) int {
 	return n
 }
 
+// Shrink moves what is buffered to storage that is no larger than it must be, or gives it back. Packets that Next
+// returned are no longer valid.
+func (b *Buffer) Shrink() {
+	live := b.Peek()
+	if b.store == nil || len(live) > 0 && storageBits(len(live)) == storageBits(len(b.store.bytes)) {
+		return
+	}
+	old := b.store
+	*b = Buffer{}
+	if len(live) > 0 {
+		b.Filled(copy(b.Space(len(live)), live))
+	}
+	old.giveBack()
+}
+
 // Release gives the storage back to the pool if nothing is buffered, and does
 // nothing otherwise. Packets that Next returned are no longer valid.
 func (b *Buffer) Release() {

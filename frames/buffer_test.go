@@ -118,6 +118,30 @@ func TestBufferMovesOnlyARest(t *testing.T) {
 	}
 }
 
+// Shrink leaves what is buffered in the smallest storage that holds it.
+func TestBufferShrinks(t *testing.T) {
+	var b Buffer
+	b.Shrink()
+	for _, n := range []int{0, 2, 500, 514, 40_000} {
+		data := bytes.Repeat([]byte{0xc0, 0x00}, n/2)
+		b.Filled(copy(b.Space(64<<10), append([]byte{0xc0, 0x00}, data...)))
+		if _, ok, err := b.Next(V311, 0); !ok || err != nil {
+			t.Fatal(err)
+		}
+		b.Shrink()
+		if !bytes.Equal(b.Peek(), data) {
+			t.Fatalf("%d bytes are left of %d, or others", b.Len(), n)
+		}
+		switch {
+		case n == 0 && b.store != nil:
+			t.Error("an empty Buffer has storage")
+		case n > 0 && len(b.store.bytes) != 1<<storageBits(len(data)):
+			t.Errorf("%d bytes have storage of %d", n, len(b.store.bytes))
+		}
+		b.Skip(n)
+	}
+}
+
 func TestBufferStandsStillAtAnError(t *testing.T) {
 	var b Buffer
 	feed(&b, []byte{0xc0, 0x00, 0x00, 0x01}, 1)

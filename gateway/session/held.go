@@ -25,7 +25,7 @@ const (
 	// heldLast is how long a try may take that begins at the end of the client's time, as the last one does: after as long
 	// as that (10 s by default) keys may be fetched again.
 	heldLast = time.Second
-	// heldFree is how many bytes of a client's CONNECT and tokens are held without a question. More take of heldBytes,
+	// heldFree is how many bytes of a client's CONNECT, its tokens and what came with them are held without a question. More take of heldBytes,
 	// which is for all of them; who finds nothing left is not held.
 	heldFree  = 4 << 10
 	heldBytes = 32 << 20
@@ -129,7 +129,7 @@ func (s *Session) hold(e *entry, r *refusal) bool {
 // keepHeld makes what is held independent of the packet, and gives the buffer back that it lies in. False: it is too
 // much beside what others hold.
 func (s *Session) keepHeld(e *entry) bool {
-	bytes := int64(e.connect.Bytes())
+	bytes := int64(e.connect.Bytes() + s.up.inbox.Len())
 	for _, token := range s.requestTokens {
 		bytes += int64(len(token))
 	}
@@ -141,9 +141,7 @@ func (s *Session) keepHeld(e *entry) bool {
 	}
 	connect := e.connect.Clone()
 	e.connect = &connect
-	if s.up.inbox.Len() == 0 {
-		s.up.inbox.Release() // nobody reads into it now
-	}
+	s.up.inbox.Shrink() // nobody reads into it now
 	return true
 }
 
@@ -166,7 +164,7 @@ func (s *Session) look(e *entry) error {
 		}
 		if err == nil {
 			_ = s.end.unlessEnded(func() { _ = s.clientSocket.SetReadDeadline(e.until) })
-			err = s.up.receive() // which may wait for the rest of a frame
+			err = s.up.receiveSome(heldRead - s.up.inbox.Len()) // which may wait for the rest of a frame
 			_ = s.end.unlessEnded(func() { _ = s.clientSocket.SetReadDeadline(time.Time{}) })
 		}
 		if err != nil {

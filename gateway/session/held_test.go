@@ -293,6 +293,31 @@ func TestWhatIsHeldIsBounded(t *testing.T) {
 	})
 }
 
+// What came with the CONNECT counts, too, and lies in storage that is no larger than it must be.
+func TestWhatCameWithAHeldConnectIsBounded(t *testing.T) {
+	r := newRig(t, nil)
+	connect := play.ConnectOf(frames.V311, "alice")
+	held := func(bytes int) (s *Session, ok bool) {
+		s = &Session{host: r.server.Host}
+		s.up.inbox.Filled(copy(s.up.inbox.Space(32<<10), make([]byte, bytes)))
+		return s, s.keepHeld(newEntry(&connect, play.Patience))
+	}
+	s, ok := held(1000)
+	if n := s.up.inbox.Len() + len(s.up.inbox.Space(1)); !ok || n > 1024 {
+		t.Errorf("held: %t, with storage for %d bytes; want 1024", ok, n)
+	}
+	if !r.server.held.bytes.TryAcquire(heldBytes) {
+		t.Error("what is small takes of what is for all")
+	}
+	if _, ok := held(20_000); ok {
+		t.Error("held though there is no room")
+	}
+	r.server.held.bytes.Release(30_000)
+	if _, ok := held(20_000); !ok || r.server.held.bytes.TryAcquire(20_000) {
+		t.Errorf("held: %t; want it to take of what is for all", ok)
+	}
+}
+
 // Over sockets it is known whether a held client is still there, and what it says meanwhile is kept for later.
 func TestAHeldClientMayGoOrGoOn(t *testing.T) {
 	var mu sync.Mutex

@@ -101,6 +101,23 @@ func (u *up) idle() error {
 // receive reads what has come of a WebSocket message. Whole packets are not held up by the rest of
 // their message.
 func (u *up) receive() error {
+	if err := u.nextMessage(); err != nil {
+		return err
+	}
+	return u.fill(wire.RoomFor(&u.inbox))
+}
+
+// receiveSome is receive of no more than n bytes, which takes storage for as many.
+func (u *up) receiveSome(n int) error {
+	if err := u.nextMessage(); err != nil {
+		return err
+	}
+	space := u.inbox.Space(1)
+	return u.fill(space[:min(n, len(space))])
+}
+
+// nextMessage waits for a message, unless one has not been read to its end.
+func (u *up) nextMessage() error {
 	if u.message == nil {
 		if err := u.awaitMessage(); err != nil {
 			return err
@@ -117,7 +134,12 @@ func (u *up) receive() error {
 	if err := u.upstream.TakeOver(); err != nil { // the inbox may move
 		return u.brokerWriteError(err)
 	}
-	n, err := u.message.Read(wire.RoomFor(&u.inbox))
+	return nil
+}
+
+// fill reads of the message into space of the inbox.
+func (u *up) fill(space []byte) error {
+	n, err := u.message.Read(space)
 	u.inbox.Filled(n)
 	if err == io.EOF {
 		u.message = nil
