@@ -264,19 +264,30 @@ func TestEveryFuzzTargetHasSeeds(t *testing.T) {
 	}
 }
 
-// What SECURITY.md says is shown by tests that there are.
-func TestEveryTestThatSecurityNamesIsThere(t *testing.T) {
+// What the documents say is shown by tests that there are; and each test of an outage is in the table of outages.
+func TestEveryTestThatADocumentNamesIsThere(t *testing.T) {
 	var all strings.Builder
 	for _, name := range files(t, "_test.go") {
 		all.WriteString(readDocument(t, name))
 	}
-	named := regexp.MustCompile("`(Test[A-Za-z0-9]+)`").FindAllStringSubmatch(readDocument(t, ".github/SECURITY.md"), -1)
-	if len(named) < 30 {
-		t.Errorf("%d tests are named; want those of the whole page", len(named))
-	}
-	for _, match := range named {
-		if !strings.Contains(all.String(), "\nfunc "+match[1]+"(") {
-			t.Errorf("there is no %s", match[1])
+	for name, least := range map[string]int{".github/SECURITY.md": 30, "deploy/README.md": 7} {
+		named := regexp.MustCompile("`(Test[A-Za-z0-9]+)`").FindAllStringSubmatch(readDocument(t, name), -1)
+		if len(named) < least {
+			t.Errorf("%s names %d tests; want those of the whole page", name, len(named))
 		}
+		for _, match := range named {
+			if !strings.Contains(all.String(), "\nfunc "+match[1]+"(") {
+				t.Errorf("there is no %s, which %s names", match[1], name)
+			}
+		}
+	}
+	outages := regexp.MustCompile("(?m)^func (TestClients[A-Za-z0-9]+)").FindAllStringSubmatch(readDocument(t, "integration/outages_test.go"), -1)
+	for _, test := range outages {
+		if !strings.Contains(readDocument(t, "deploy/README.md"), "`"+test[1]+"`") {
+			t.Errorf("deploy/README.md does not name %s in its table of outages", test[1])
+		}
+	}
+	if len(outages) == 0 {
+		t.Error("there is no test of an outage")
 	}
 }

@@ -84,6 +84,20 @@ func (c *costly) unsubscribe(filters ...string) {
 	c.commit(turn.Unsubscribe(&u), &Packet{unsubscribe: u})
 }
 
+func (c *costly) review() {
+	turn := c.Turn()
+	defer turn.End()
+	c.commit(turn.Review(c.access), nil)
+}
+
+// deliver1000 delivers a message often enough that what costs little shows.
+func (c *costly) deliver1000(topic string) {
+	for range 1000 {
+		publish := frames.Publish{TopicName: []byte(topic), Properties: frames.Properties(nil).AppendUint(frames.PropSubscriptionIdentifier, 1)}
+		c.Deliver(&publish, publish.TopicName, c.access)
+	}
+}
+
 func numbered(format string, n int) (filters []string) {
 	for i := range n {
 		filters = append(filters, fmt.Sprintf(format, i))
@@ -169,6 +183,41 @@ func TestAPacketCostsWhatIsLinearInIt(t *testing.T) {
 				c.subscribe(1, strings.Join(levels, "/"))
 			}
 			return allocations(func() { c.unsubscribe("a/b/c/d/e/f/g/h/i/j/k/l") })
+		}, 1.5},
+		{"a review of many subscriptions", func(n int) float64 {
+			c := newCostly(accessTo(t, "pattern read a/{rooms}/#\n", n))
+			c.subscribe(1, numbered("a/r%d/x", n)...)
+			c.access = accessTo(t, "pattern read a/{rooms}/#\n", n/2)
+			return allocations(func() { c.review() })
+		}, 12},
+		{"a review of one room more beside many", func(n int) float64 {
+			c := newCostly(accessTo(t, "pattern read a/{rooms}/#\n", n))
+			c.settings.NarrowMax = 5000
+			c.subscribe(1, "a/#")
+			c.access = accessTo(t, "pattern read a/{rooms}/#\n", n+1)
+			return allocations(func() { c.review() })
+		}, 12},
+		{"a Session that is resumed", func(n int) float64 {
+			c := newCostly(everything)
+			c.subscribe(1, numbered("a/%d", n)...)
+			record, settled := c.Record("b")
+			if !settled {
+				t.Fatal("the broker has not answered")
+			}
+			again := newCostly(everything)
+			turn := again.Turn()
+			defer turn.End()
+			return allocations(func() { again.commit(turn.Resume(record, "b", again.access), nil) })
+		}, 12},
+		{"a PUBLISH of the broker's beside many subscriptions", func(n int) float64 {
+			c := newCostly(everything)
+			c.subscribe(1, numbered("a/%d/#", n)...)
+			return allocations(func() { c.deliver1000("a/7/x") })
+		}, 1.5},
+		{"a PUBLISH of the broker's for a client with many rooms", func(n int) float64 {
+			c := newCostly(accessTo(t, "pattern read a/{rooms}/#\n", n))
+			c.subscribe(1, "a/#")
+			return allocations(func() { c.deliver1000("a/r7/x") })
 		}, 1.5},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
