@@ -247,12 +247,12 @@ func (b *backend) makeTrouble(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "The body must be JSON with what.", http.StatusBadRequest)
 		return
 	}
-	make := b.trouble[wanted.What]
-	if make == nil {
+	start := b.trouble[wanted.What]
+	if start == nil {
 		http.Error(w, "No such trouble.", http.StatusBadRequest)
 		return
 	}
-	make()
+	start()
 	writeJSON(w, http.StatusOK, map[string]string{"command": "# " + wanted.What + " killed; it is started again in two seconds"})
 }
 
