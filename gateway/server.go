@@ -82,7 +82,7 @@ func New(options Options) (*Server, error) {
 	}
 	redis := o.Policy.Client()
 	host.Brokers = upstream.New(upstream.Options{URLs: o.Upstreams, TLS: o.UpstreamTLS, ProxyProtocol: o.UpstreamProxyProtocol,
-		Dial: o.Dial, Observe: o.Metrics.BrokerTried})
+		Dial: o.Dial, Observe: o.Metrics.BrokerTried, Away: func(address string) { host.Sleepers.Lost(address) }})
 	host.Registry = registry.New(redis, o.RedisPrefix, o.Instance, s.log)
 	host.Work, host.Admit, host.Forget = s.crew.do, s.admit, s.forget
 	host.Sleepers = sleep.New(sleep.NewKeeper(redis, o.RedisPrefix), s.refreshSleepers)

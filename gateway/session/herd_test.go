@@ -1,6 +1,7 @@
 package session
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,8 +18,8 @@ func TestTheEndsOfAHerdAreSpread(t *testing.T) {
 		const clients = 300
 		ends := make(chan time.Duration, clients)
 		var all []*play.Conversation
-		for range clients {
-			all = append(all, r.Connect(frames.V311, "alice").Patient())
+		for n := range clients {
+			all = append(all, r.ConnectAs(frames.V311, "alice", fmt.Sprint(n)).Patient())
 		}
 		begin := time.Now()
 		for _, c := range all {

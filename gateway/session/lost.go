@@ -24,6 +24,7 @@ func (s *Session) whyLost(err error) error {
 	if s.host.Registry.Elsewhere(context.Background(), registry.Client{ID: s.upstreamID}) {
 		return ended(EndTakenOver, nil)
 	}
+	s.host.Sleepers.Lost(s.broker.Address)
 	<-pause
 	return err
 }

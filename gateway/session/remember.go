@@ -120,18 +120,19 @@ func (s *Session) write(record *subs.Record, open bool) {
 
 // wakeUp reads what the MQTT Session was subscribed to when its client left; nil if nothing is known.
 func (s *Session) wakeUp(ctx context.Context) (*subs.Record, error) {
-	data, err := s.host.Sleepers.Load(ctx, s.upstreamID)
+	kept, err := s.host.Sleepers.Load(ctx, s.upstreamID)
 	if err != nil {
 		return nil, fmt.Errorf("load subscriptions: %w", err)
 	}
-	if data == nil {
+	if kept.Data == nil {
 		return nil, nil
 	}
-	record, err := subs.ParseRecord(data)
+	record, err := subs.ParseRecord(kept.Data)
 	if err != nil {
 		s.log(slog.LevelWarn, "stored subscriptions are not readable", "err", err.Error())
 		return nil, nil // as if the Session came from before the gateway
 	}
+	record.Open = record.Open || kept.Outdated(record.Broker)
 	return record, nil
 }
 

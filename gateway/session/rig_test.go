@@ -85,7 +85,21 @@ type house struct {
 	mu       sync.Mutex
 	closed   bool
 	sessions map[*Session]struct{}
+	newest   map[string]*Session // by upstream Client Identifier
 	ended    sync.WaitGroup
+}
+
+func (h *house) asks(s *Session, upstreamID string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.newest[upstreamID] = s
+}
+
+func (h *house) takenOver(s *Session, upstreamID string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	newest := h.newest[upstreamID]
+	return newest != nil && newest != s
 }
 
 func newHouse(t testing.TB, o rigOptions) *house {
@@ -94,11 +108,11 @@ func newHouse(t testing.TB, o rigOptions) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{Host: host, tls: o.TLS, sessions: map[*Session]struct{}{}}
+	h := &house{Host: host, tls: o.TLS, sessions: map[*Session]struct{}{}, newest: map[string]*Session{}}
 	host.Brokers = upstream.New(upstream.Options{URLs: o.Upstreams, TLS: o.UpstreamTLS, Dial: o.Dial, Observe: host.Metrics.BrokerTried})
 	host.Sleepers = sleep.New(o.Keeper, h.refresh)
 	host.Work = func(job func()) { go job() }
-	host.Asks, host.TakenOver = func(*Session, string) {}, func(*Session, string) bool { return false }
+	host.Asks, host.TakenOver = h.asks, h.takenOver
 	host.Slept = func(string) {}
 	host.Wills = will.NewVigils(will.Options{Policy: host.Policy, Brokers: host.Brokers, Live: func(registry.Client) bool { return false },
 		Credentials: host.UpstreamCredentials, CalledOff: host.Metrics.WillCalledOff, Audit: host.Audit, Logger: host.Logger})

@@ -68,7 +68,7 @@ func TestAResumedSessionIsPutRightBeforeItHearsAnything(t *testing.T) {
 			c.Granted(5, 1)
 			r.awaitStored()
 			_ = c.WS.Close()
-			_ = c.Conn.Close()
+			c.BrokerEnds()
 			r.gone() // else the change below is a live session's, and its record an open one
 
 			// Meanwhile room 1 is left and room 3 joined.
@@ -98,12 +98,12 @@ func TestANewSessionForgetsWhatAnOlderOneHad(t *testing.T) {
 	c.Granted(5, 0)
 	r.awaitStored()
 	_ = c.WS.Close()
-	_ = c.Conn.Close()
+	c.BrokerEnds()
 
 	c = r.ConnectWith(play.SleeperConnect(frames.V311), "20 02 00 00") // the broker has lost it
 	r.awaitStored()
 	_ = c.WS.Close()
-	_ = c.Conn.Close()
+	c.BrokerEnds()
 
 	r.SetRules("pattern read room/3/#\n")
 	c = r.ConnectWith(play.SleeperConnect(frames.V311), "20 02 01 00")

@@ -67,7 +67,7 @@ func TestTheIndexInMemoryIsBounded(t *testing.T) {
 		if len(forgotten) > 0 {
 			t.Errorf("%q are forgotten; want none", forgotten)
 		}
-		x.Note("alice", "e", 5*time.Hour)
+		x.Note("alice", "e", 10*time.Hour)
 		time.Sleep(4 * time.Hour) // a, d and c have ended, of whom a was pushed out
 		x.Note("alice", "f", time.Hour)
 		x.Note("alice", "g", time.Hour)

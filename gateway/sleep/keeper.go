@@ -3,46 +3,159 @@ package sleep
 import (
 	"context"
 	"errors"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/expirable"
 	"github.com/redis/go-redis/v9"
 )
 
-// Keeper keeps records by upstream Client Identifier.
+// Keeper keeps records by upstream Client Identifier, and when brokers were lost, by address.
 type Keeper interface {
-	Load(ctx context.Context, id string) ([]byte, error) // nil: nothing is kept
+	Load(ctx context.Context, id string) (data []byte, lost map[string]time.Time, err error) // nil data: nothing is kept
 	Keep(ctx context.Context, id string, data []byte, ttl time.Duration) error
 	Forget(ctx context.Context, ids ...string) error // in one round trip
+	Lose(ctx context.Context, broker string, at time.Time) error
 }
 
 // NewKeeper keeps records in Redis, under prefix + "session:", or, if client is nil, in memory.
 func NewKeeper(client redis.UniversalClient, prefix string) Keeper {
 	if client != nil {
-		return shared{client: client, prefix: prefix + "session:"}
+		return &shared{client: client, prefix: prefix + "session:", lost: prefix + "lost", runs: map[redis.UniversalClient]string{}}
 	}
 	return local{expirable.NewLRU[string, []byte](inMemory, nil, 0)}
 }
 
 // shared keeps them for all instances.
+//
+// A Redis that was restarted, or that another has taken over for, may have an older record, which looks like the newest. So each record
+// is stamped with the run of the server that took it (run_id of INFO): of another run nothing is known. Where the
+// gateway has no right to INFO, all are taken for the newest.
 type shared struct {
 	client redis.UniversalClient
 	prefix string
+	lost   string // hash: broker -> Unix time in ms
+
+	mu   sync.Mutex
+	runs map[redis.UniversalClient]string // by server, as it said last
 }
 
-func (s shared) Load(ctx context.Context, id string) ([]byte, error) {
-	data, err := s.client.Get(ctx, s.prefix+id).Bytes()
-	if errors.Is(err, redis.Nil) {
-		return nil, nil
+// stampEnd parts the run that a record is stamped with from the record.
+const stampEnd = "|"
+
+// server is the one that has a key.
+func (s *shared) server(ctx context.Context, key string) (redis.UniversalClient, error) {
+	if cluster, ok := s.client.(*redis.ClusterClient); ok {
+		return cluster.MasterForKey(ctx, key)
 	}
-	return data, err
+	return s.client, nil
 }
 
-func (s shared) Keep(ctx context.Context, id string, data []byte, ttl time.Duration) error {
-	return s.client.Set(ctx, s.prefix+id, data, ttl).Err()
+var runID = regexp.MustCompile(`(?m)^run_id:(\w+)`)
+
+// learn notes the run that a server says it is in; false: it has not answered.
+func (s *shared) learn(server redis.UniversalClient, info *redis.StringCmd) (id string, ok bool) {
+	if err := info.Err(); err != nil && !refused(err) {
+		return "", false
+	}
+	if match := runID.FindStringSubmatch(info.Val()); match != nil {
+		id = match[1]
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.runs) >= maxServers {
+		clear(s.runs)
+	}
+	s.runs[server] = id
+	return id, true
 }
 
-func (s shared) Forget(ctx context.Context, ids ...string) error {
+// maxServers bounds the servers that are known, of a Cluster whose members change.
+const maxServers = 1000
+
+// refused reports whether err is a server's answer.
+func refused(err error) bool {
+	var answer redis.Error
+	return errors.As(err, &answer)
+}
+
+func (s *shared) knownRun(server redis.UniversalClient) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.runs[server]
+}
+
+func (s *shared) Load(ctx context.Context, id string) ([]byte, map[string]time.Time, error) {
+	server, err := s.server(ctx, s.prefix+id)
+	if err != nil {
+		return nil, nil, err
+	}
+	pipe := server.Pipeline()
+	get, info := pipe.Get(ctx, s.prefix+id), pipe.Info(ctx, "server")
+	losses := func() *redis.MapStringStringCmd { return s.client.HGetAll(ctx, s.lost) } // another server's, perhaps
+	if server == s.client {
+		piped := pipe.HGetAll(ctx, s.lost)
+		losses = func() *redis.MapStringStringCmd { return piped }
+	}
+	_, _ = pipe.Exec(ctx) // each command has its own error
+	text, err := get.Result()
+	if errors.Is(err, redis.Nil) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	present, ok := s.learn(server, info)
+	if !ok {
+		return nil, nil, info.Err()
+	}
+	written, data, stamped := strings.Cut(text, stampEnd)
+	if !stamped || present != "" && written != present {
+		return nil, nil, nil
+	}
+	lost := losses()
+	if err := lost.Err(); err != nil && !refused(err) {
+		return nil, nil, err
+	}
+	return []byte(data), timesOf(lost.Val()), nil
+}
+
+// timesOf reads what Lose has written.
+func timesOf(texts map[string]string) map[string]time.Time {
+	times := make(map[string]time.Time, len(texts))
+	for key, text := range texts {
+		if ms, err := strconv.ParseInt(text, 10, 64); err == nil {
+			times[key] = time.UnixMilli(ms)
+		}
+	}
+	return times
+}
+
+func (s *shared) Keep(ctx context.Context, id string, data []byte, ttl time.Duration) error {
+	server, err := s.server(ctx, s.prefix+id)
+	if err != nil {
+		return err
+	}
+	for is := s.knownRun(server); ; {
+		pipe := server.Pipeline()
+		set := pipe.Set(ctx, s.prefix+id, is+stampEnd+string(data), ttl)
+		info := pipe.Info(ctx, "server")
+		_, _ = pipe.Exec(ctx) // each command has its own error
+		if err := set.Err(); err != nil {
+			return err
+		}
+		present, ok := s.learn(server, info)
+		if !ok || present == is {
+			return nil
+		}
+		is = present // once more, with the right stamp
+	}
+}
+
+func (s *shared) Forget(ctx context.Context, ids ...string) error {
 	_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error { // one command would fail across the slots of a Cluster
 		for _, id := range ids {
 			p.Del(ctx, s.prefix+id)
@@ -50,6 +163,10 @@ func (s shared) Forget(ctx context.Context, ids ...string) error {
 		return nil
 	})
 	return err
+}
+
+func (s *shared) Lose(ctx context.Context, broker string, at time.Time) error {
+	return s.client.HSet(ctx, s.lost, broker, at.UnixMilli()).Err()
 }
 
 // inMemory bounds what is kept without Redis.
@@ -60,9 +177,9 @@ type local struct {
 	lru *expirable.LRU[string, []byte]
 }
 
-func (l local) Load(_ context.Context, id string) ([]byte, error) {
+func (l local) Load(_ context.Context, id string) ([]byte, map[string]time.Time, error) {
 	data, _ := l.lru.Get(id)
-	return data, nil
+	return data, nil, nil
 }
 
 func (l local) Keep(_ context.Context, id string, data []byte, _ time.Duration) error {
@@ -76,3 +193,5 @@ func (l local) Forget(_ context.Context, ids ...string) error {
 	}
 	return nil
 }
+
+func (local) Lose(context.Context, string, time.Time) error { return nil } // Lost knows

@@ -1,7 +1,9 @@
 package sleep
 
 import (
+	"bytes"
 	"context"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -19,6 +21,7 @@ const (
 type Store struct {
 	keeper Keeper
 	owed   owed
+	losses losses
 
 	mu     sync.Mutex
 	queue  []*Item
@@ -35,12 +38,14 @@ type Store struct {
 // New starts the writers; Close ends them. refresh is called several times in each Refresh, to put off the end of what
 // living sessions have stored.
 func New(keeper Keeper, refresh func()) *Store {
-	s := &Store{keeper: keeper, owed: owed{records: map[string]owedRecord{}, wake: make(chan struct{}, 1)}, end: make(chan struct{})}
+	s := &Store{keeper: keeper, owed: owed{records: map[string]owedRecord{}, wake: make(chan struct{}, 1)},
+		losses: losses{at: map[string]time.Time{}, wake: make(chan struct{}, 1)}, end: make(chan struct{})}
 	s.wake.L, s.written = &s.mu, make(chan struct{})
 	for range writers {
 		s.writing.Go(s.write)
 	}
 	s.done.Go(func() { s.pay(s.written) })
+	s.done.Go(s.tellLosses)
 	s.done.Go(func() {
 		ticker := time.NewTicker(Refresh / 6)
 		defer ticker.Stop()
@@ -70,12 +75,34 @@ func (s *Store) Close() {
 	s.done.Wait()
 }
 
-// Load reads a record; nil: nothing is kept.
-func (s *Store) Load(ctx context.Context, id string) ([]byte, error) {
-	if r, known, err := s.owed.word(ctx, id); known || err != nil {
-		return r.data, err
+// Kept is a record as it was kept.
+type Kept struct {
+	Data    []byte // nil: nothing is kept
+	written time.Time
+	lost    map[string]time.Time
+}
+
+// Outdated reports whether a broker was lost since the record was written. It may have come back with an older state.
+func (k *Kept) Outdated(broker string) bool { return k.lost[broker].After(k.written) }
+
+// Load reads a record.
+func (s *Store) Load(ctx context.Context, id string) (Kept, error) {
+	r, known, err := s.owed.word(ctx, id)
+	if err != nil {
+		return Kept{}, err
 	}
-	return s.keeper.Load(ctx, id)
+	data, lost := r.data, map[string]time.Time(nil)
+	if !known {
+		if data, lost, err = s.keeper.Load(ctx, id); err != nil {
+			return Kept{}, err
+		}
+	}
+	if data == nil {
+		return Kept{}, nil
+	}
+	k := Kept{lost: s.losses.and(lost)}
+	k.written, k.Data = readHead(data)
+	return k, nil
 }
 
 // Keep writes a record, to end after ttl, within some seconds. After an error it is owed: written later, as long as
@@ -84,11 +111,24 @@ func (s *Store) Keep(ctx context.Context, id string, data []byte, ttl time.Durat
 	s.owed.begin(id)
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	data = addHead(time.Now(), data)
 	err := s.keeper.Keep(ctx, id, data, ttl)
 	if err != nil {
 		s.owed.owe(id, owedRecord{data, ttl}, true)
 	}
 	return err
+}
+
+// addHead puts before a record when it was written: the time in ms, and a blank.
+func addHead(written time.Time, data []byte) []byte {
+	return append(append(strconv.AppendInt(nil, written.UnixMilli(), 10), ' '), data...)
+}
+
+// readHead takes that off again.
+func readHead(text []byte) (written time.Time, data []byte) {
+	head, data, _ := bytes.Cut(text, []byte{' '})
+	ms, _ := strconv.ParseInt(string(head), 10, 64) // what is not readable is old
+	return time.UnixMilli(ms), data
 }
 
 // Forget removes a record, if there is one; likewise.

@@ -44,8 +44,8 @@ func kept(t *testing.T, keeper Keeper) {
 	defer s.Close()
 	want := func(want string) {
 		t.Helper()
-		if got, err := s.Load(t.Context(), "alice:c1"); string(got) != want || err != nil {
-			t.Errorf("Load() = %q, %v; want %q", got, err, want)
+		if got, err := s.Load(t.Context(), "alice:c1"); string(got.Data) != want || err != nil {
+			t.Errorf("Load() = %q, %v; want %q", got.Data, err, want)
 		}
 	}
 	want("")

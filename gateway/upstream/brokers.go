@@ -48,6 +48,7 @@ type Brokers struct {
 	proxy   bool
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	observe func(result string)
+	away    func(address string)
 }
 
 type broker struct {
@@ -81,11 +82,16 @@ type Options struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Observe hears of each attempt; result is one of Results.
 	Observe func(result string)
+	// Away hears of a broker that could not be reached; nil: nobody does.
+	Away func(address string)
 }
 
 // New makes the brokers.
 func New(o Options) *Brokers {
-	b := &Brokers{tls: o.TLS, proxy: o.ProxyProtocol, dial: o.Dial, observe: o.Observe}
+	b := &Brokers{tls: o.TLS, proxy: o.ProxyProtocol, dial: o.Dial, observe: o.Observe, away: o.Away}
+	if b.away == nil {
+		b.away = func(string) {}
+	}
 	if b.dial == nil {
 		b.dial = (&net.Dialer{}).DialContext
 	}

@@ -246,6 +246,9 @@ func Describe(code frames.ReasonCode, v frames.Version) string {
 // the broker that has their MQTT Sessions for it.
 func (d *Dialing) failed(b *broker, result string, err error) {
 	d.brokers.observe(result)
+	if result == unreachable && !errors.Is(err, context.Canceled) {
+		d.brokers.away(b.address)
+	}
 	if result != protocolError {
 		b.rest(err)
 	}
