@@ -69,6 +69,7 @@ type redis struct {
 	*process
 	address string
 	cli     string
+	dir     string   // where it saves to, when it is told to
 	extra   []string // arguments of the server
 	cluster bool     // redis-cli follows redirections
 }
@@ -77,14 +78,14 @@ type redis struct {
 func startRedis(t testing.TB, extra ...string) *redis {
 	t.Helper()
 	path := program(t, "redis-server")
-	r := &redis{address: loopback(freePort(t)), cli: program(t, "redis-cli"), extra: extra}
-	r.process = start(t, "redis-server", path, r.arguments(t), nil)
+	r := &redis{address: loopback(freePort(t)), cli: program(t, "redis-cli"), dir: t.TempDir(), extra: extra}
+	r.process = start(t, "redis-server", path, r.arguments(), nil)
 	awaitTCP(t, r.process, r.address)
 	return r
 }
 
-func (r *redis) arguments(t testing.TB) []string {
-	return append([]string{"--port", r.port(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", t.TempDir()}, r.extra...)
+func (r *redis) arguments() []string {
+	return append([]string{"--port", r.port(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", r.dir}, r.extra...)
 }
 
 func (r *redis) port() string { return r.address[strings.LastIndex(r.address, ":")+1:] }
@@ -92,7 +93,14 @@ func (r *redis) port() string { return r.address[strings.LastIndex(r.address, ":
 // restart starts the server anew, empty, on its old address.
 func (r *redis) restart(t testing.TB) {
 	t.Helper()
-	r.process = start(t, "redis-server (restarted)", program(t, "redis-server"), r.arguments(t), nil)
+	r.dir = t.TempDir()
+	r.revive(t)
+}
+
+// revive starts the server anew with what it has saved.
+func (r *redis) revive(t testing.TB) {
+	t.Helper()
+	r.process = start(t, "redis-server (restarted)", program(t, "redis-server"), r.arguments(), nil)
 	awaitTCP(t, r.process, r.address)
 }
 

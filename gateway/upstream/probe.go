@@ -77,6 +77,9 @@ func (b *Brokers) probe(ctx context.Context, one *broker) error {
 			}
 		})
 	}
+	if err != nil {
+		b.away(one.address)
+	}
 	p.at, p.err = time.Now(), err
 	return err
 }
