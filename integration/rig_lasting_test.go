@@ -101,7 +101,13 @@ type crowd struct {
 // newCrowd has all of them connect to a gateway.
 func newCrowd(t testing.TB, url, token string) *crowd {
 	t.Helper()
-	return newCrowdThat(t, url, token, 60, false)
+	return newCrowdThat(t, url, token, 60, false, true)
+}
+
+// newSensibleCrowd is all but MQTT.js 2, which tries again each second, whatever it is told.
+func newSensibleCrowd(t testing.TB, url, token string) *crowd {
+	t.Helper()
+	return newCrowdThat(t, url, token, 60, false, false)
 }
 
 // shortKeepAlive is one in seconds by which who sleeps is found out soon.
@@ -110,10 +116,10 @@ const shortKeepAlive = 2
 // newSleepers are clients with persistent Sessions and a short Keep Alive.
 func newSleepers(t testing.TB, url, token string) *crowd {
 	t.Helper()
-	return newCrowdThat(t, url, token, shortKeepAlive, true)
+	return newCrowdThat(t, url, token, shortKeepAlive, true, true)
 }
 
-func newCrowdThat(t testing.TB, url, token string, keepAlive int, persistent bool) *crowd {
+func newCrowdThat(t testing.TB, url, token string, keepAlive int, persistent, old bool) *crowd {
 	t.Helper()
 	node, page := startScript(t, "mqttjs.mjs", nil), startChromium(t)
 	page.do(map[string]any{"op": "open", "url": servePage(t) + "/page.html"}, nil)
@@ -124,6 +130,9 @@ func newCrowdThat(t testing.TB, url, token string, keepAlive int, persistent boo
 		scriptLasting{"Paho JS", startScript(t, "paho.mjs", nil), frames.V311},
 		&goLasting{t: t, heard: map[string]bool{}},
 	}}
+	if old {
+		c.clients = append(c.clients, scriptLasting{"MQTT.js 2 in Node", startScript(t, "mqttjs2.mjs", nil), frames.V311})
+	}
 	for _, one := range c.clients {
 		one.stay(url, token, keepAlive, persistent)
 	}

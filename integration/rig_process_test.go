@@ -189,6 +189,31 @@ func (p *process) signal(s syscall.Signal) {
 	}
 }
 
+// signalAll signals the process and all that it has started: a browser's pages are processes of their own.
+func (p *process) signalAll(t testing.TB, s syscall.Signal) {
+	t.Helper()
+	children := map[int][]int{}
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range stats {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			continue // it has just ended
+		}
+		var pid, parent int
+		var state string
+		_, _ = fmt.Sscan(filepath.Base(filepath.Dir(name)), &pid)
+		_, _ = fmt.Sscan(string(text[bytes.LastIndexByte(text, ')')+1:]), &state, &parent)
+		children[parent] = append(children[parent], pid)
+	}
+	for family := []int{p.command.Process.Pid}; len(family) > 0; family = family[1:] {
+		_ = syscall.Kill(family[0], s) // which may have ended
+		family = append(family, children[family[0]]...)
+	}
+}
+
 func (p *process) running() bool {
 	select {
 	case <-p.ended:
