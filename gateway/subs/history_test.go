@@ -307,7 +307,12 @@ func (h *history) comeBack(calm bool) {
 		other = "another"
 		h.leftover = true // what it has of old times nobody knows
 	}
-	lost := h.choose(8) == 0 // Redis has forgotten it: the client is told Session Present = 0
+	if h.choose(6) == 0 && len(h.older) > 0 && other == "broker" { // killed after an older save, which was noticed
+		h.broker.subscriptions = maps.Clone(h.older[h.choose(len(h.older))])
+		record.Open = true
+		h.leftover = true
+	}
+	lost := h.choose(8) == 0 // Redis has forgotten it, or has an older one: the client is told Session Present = 0
 	if lost {
 		h.record, record = nil, &Record{Open: true}
 		h.leftover = true
