@@ -150,6 +150,8 @@ func (c *Config) checkUpstream(p *Problems) {
 	}
 	if message := checkClientID(c.ClientID); message != "" {
 		p.add("CLIENT_ID", "%q %s", c.ClientID, message)
+	} else if c.UpstreamDialect == DialectNATS && strings.ContainsAny(c.ClientID, ".*>") {
+		p.add("CLIENT_ID", "%q must not hold '.', '*' or '>' with %sUPSTREAM_DIALECT=nats: NATS takes no Client Identifier with one of these", c.ClientID, Prefix)
 	}
 	if !isText(c.UserProperty) || len(c.UserProperty) > 65535 {
 		p.add("USER_PROPERTY", "%q is not a name for a User Property", c.UserProperty)

@@ -46,6 +46,7 @@ type Config struct {
 	UpstreamUsername      string        `env:"UPSTREAM_USERNAME" envDefault:"{username}" type:"template" doc:"username that the broker sees: '{username}' alone is the verified name as it is; in any other template it is percent-encoded as in 'TOPICGATE_CLIENT_ID'"`
 	UpstreamPassword      Secret        `env:"UPSTREAM_PASSWORD" doc:"password that the broker sees; the token never goes upstream"`
 	UpstreamProxyProtocol ProxyProtocol `env:"UPSTREAM_PROXY_PROTOCOL" envDefault:"off" type:"off or v2" doc:"'v2' sends the broker the address of the browser"`
+	UpstreamDialect       Dialect       `env:"UPSTREAM_DIALECT" envDefault:"mqtt" type:"mqtt, rabbitmq, nats or emqx" doc:"what that broker takes for something else in topics and filters is refused, in identifiers encoded; 'mqtt': one that does as the specifications say, such as mosquitto"`
 	ClientID              string        `env:"CLIENT_ID" envDefault:"{username}:{client_id}" type:"template" doc:"Client Identifier that the broker sees, with '{username}' and '{client_id}' once each and between them a character such as ':'. In a username every byte but 'A-Z a-z 0-9 - _' is percent-encoded, so two users never share an identifier, whatever their names hold"`
 
 	RedisURL       Secret        `env:"REDIS_URL" envDefault:"redis://127.0.0.1:6379/0" part:"policy" doc:"also 'rediss://'; several addresses separated by commas: Cluster; 'redis-sentinel://HOST:PORT,HOST:PORT/DB#MASTER'; 'none': rules from the policy file alone"`

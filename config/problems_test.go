@@ -100,6 +100,8 @@ func TestMistakes(t *testing.T) {
 		{"UPSTREAM_PASSWORD_FILE=" + empty + "/x", "UPSTREAM_PASSWORD_FILE: open "},
 		{"UPSTREAM_PASSWORD=" + strings.Repeat("x", 65536), "UPSTREAM_PASSWORD: is longer than"},
 		{"UPSTREAM_PROXY_PROTOCOL=v1", "UPSTREAM_PROXY_PROTOCOL: \"v1\" is not one of off, v2"},
+		{"UPSTREAM_DIALECT=mosquitto", "UPSTREAM_DIALECT: \"mosquitto\" is not one of mqtt, rabbitmq, nats, emqx"},
+		{"UPSTREAM_DIALECT=nats CLIENT_ID=a.{client_id}:{username}", "CLIENT_ID: \"a.{client_id}:{username}\" must not hold '.'"},
 		{"CLIENT_ID={client_id}", "CLIENT_ID: \"{client_id}\" must contain {username} and {client_id}"},
 		{"CLIENT_ID={username}:{username}:{client_id}", "once each"},
 		{"CLIENT_ID={username}{client_id}", "must separate"},

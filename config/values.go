@@ -80,6 +80,7 @@ func (s Size) String() string {
 type (
 	ClientAuth    string
 	ProxyProtocol string
+	Dialect       string
 	SubscribeMode string
 	DenyPublish   string
 	Unavailable   string
@@ -92,6 +93,11 @@ const (
 
 	ProxyProtocolOff ProxyProtocol = "off"
 	ProxyProtocolV2  ProxyProtocol = "v2"
+
+	DialectMQTT     Dialect = "mqtt"
+	DialectRabbitMQ Dialect = "rabbitmq"
+	DialectNATS     Dialect = "nats"
+	DialectEMQX     Dialect = "emqx"
 
 	SubscribeNarrow SubscribeMode = "narrow"
 	SubscribeStrict SubscribeMode = "strict"
@@ -111,6 +117,9 @@ func (v *ClientAuth) UnmarshalText(t []byte) error {
 }
 func (v *ProxyProtocol) UnmarshalText(t []byte) error {
 	return word(v, t, ProxyProtocolOff, ProxyProtocolV2)
+}
+func (v *Dialect) UnmarshalText(t []byte) error {
+	return word(v, t, DialectMQTT, DialectRabbitMQ, DialectNATS, DialectEMQX)
 }
 func (v *SubscribeMode) UnmarshalText(t []byte) error {
 	return word(v, t, SubscribeNarrow, SubscribeStrict)

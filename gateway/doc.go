@@ -10,6 +10,7 @@
 //	gateway/session    what happens on one connection: CONNECT, up, down, subscriptions, the topics under $topicgate/, the end
 //	gateway/subs       what the client asked for, what it may read of that, what the broker holds in its stead
 //	gateway/upstream   which broker, and how one is spoken to until its CONNACK
+//	gateway/dialect    what a broker takes for something else
 //	gateway/sleep      what a sleeping MQTT Session holds, in Redis or in memory
 //	gateway/evict      whose MQTT Sessions end while they sleep: those of blocked users
 //	gateway/will       whether a Will may be published, until its delay is over

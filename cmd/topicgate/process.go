@@ -19,6 +19,7 @@ import (
 	"topicgate/config"
 	"topicgate/gateway"
 	"topicgate/gateway/audit"
+	"topicgate/gateway/dialect"
 	"topicgate/gateway/edge"
 	"topicgate/gateway/metrics"
 	"topicgate/gateway/session"
@@ -167,6 +168,9 @@ func (p *process) gatewayOptions(c config.Config) (gateway.Options, error) {
 		o.Upstreams = append(o.Upstreams, &url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path})
 	}
 	var err error
+	if o.Dialect, err = dialect.Parse(string(c.UpstreamDialect)); err != nil {
+		return o, err
+	}
 	if o.UpstreamTLS, p.reloadUpstream, err = upstreamTLS(c); err != nil {
 		return o, err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"topicgate/auth"
 	"topicgate/frames"
+	"topicgate/gateway/dialect"
 	"topicgate/gateway/edge"
 	"topicgate/gateway/will"
 	"topicgate/policy"
@@ -149,6 +150,9 @@ func (s *Session) authorize(ctx context.Context, opening *store.Opening, connect
 		s.rejectWill(d)
 		r := refusedWill
 		r.topic = s.will.Topic
+		if d.Reason == dialect.Reason {
+			r.v5 = frames.TopicNameInvalid
+		}
 		return &r
 	}
 	return nil

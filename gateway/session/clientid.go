@@ -5,6 +5,8 @@ import (
 	"encoding/base32"
 	"fmt"
 	"strings"
+
+	"topicgate/gateway/dialect"
 )
 
 // A clientIDTemplate makes the upstream Client Identifier. The mapping is injective, also for a broker that brings
@@ -15,15 +17,16 @@ import (
 type clientIDTemplate struct {
 	prefix, middle, suffix string
 	usernameFirst          bool
+	encodes                bool // the client's part too
 }
 
-func parseClientIDTemplate(s string) (clientIDTemplate, error) {
+func parseClientIDTemplate(s string, d dialect.Dialect) (clientIDTemplate, error) {
 	const user, id = usernamePlaceholder, "{client_id}"
 	u, c := strings.Index(s, user), strings.Index(s, id)
 	if u < 0 || c < 0 || strings.Count(s, user) != 1 || strings.Count(s, id) != 1 {
 		return clientIDTemplate{}, fmt.Errorf("client id template %q: want {username} and {client_id} once each", s)
 	}
-	t := clientIDTemplate{usernameFirst: u < c}
+	t := clientIDTemplate{usernameFirst: u < c, encodes: d.EncodesClientID()}
 	if t.usernameFirst {
 		t.prefix, t.middle, t.suffix = s[:u], s[u+len(user):c], s[c+len(id):]
 	} else {
@@ -40,6 +43,9 @@ func parseClientIDTemplate(s string) (clientIDTemplate, error) {
 		// What may stand in an encoded name can't separate.
 		return clientIDTemplate{}, fmt.Errorf("client id template %q: the separator must hold a character other than %%, -, _, letters and digits", s)
 	}
+	if !d.TakesInClientID(t.prefix + t.middle + t.suffix) {
+		return clientIDTemplate{}, fmt.Errorf("client id template %q: holds a character that the broker's dialect (%s) has no room for", s, d)
+	}
 	return t, nil
 }
 
@@ -50,23 +56,31 @@ func (t clientIDTemplate) expand(username, clientID string) string {
 	if t.usernameFirst {
 		b = encodeName(b, username)
 		b = append(b, t.middle...)
-		b = append(b, clientID...)
+		b = t.appendClientID(b, clientID)
 	} else {
-		b = append(b, clientID...)
+		b = t.appendClientID(b, clientID)
 		b = append(b, t.middle...)
 		b = encodeName(b, username)
 	}
 	return string(append(b, t.suffix...))
 }
 
+func (t clientIDTemplate) appendClientID(b []byte, clientID string) []byte {
+	if t.encodes {
+		return encodeName(b, clientID)
+	}
+	return append(b, clientID...)
+}
+
 // upstreamUsername returns what the broker sees as the name of username. A template that is the placeholder alone gives
 // the name itself, which the broker's own rules may know; in any other it is encoded, or template and name could
-// not be told apart.
-func upstreamUsername(template, username string) string {
+// not be told apart. What the broker's dialect has another meaning for is encoded in the name itself, too.
+func upstreamUsername(template, username string, d dialect.Dialect) string {
+	plain := plainInNames
 	if template == usernamePlaceholder {
-		return username
+		plain = func(c byte) bool { return !d.EncodesInUsername(c) }
 	}
-	return strings.ReplaceAll(template, usernamePlaceholder, string(encodeName(nil, username)))
+	return strings.ReplaceAll(template, usernamePlaceholder, string(encode(nil, username, plain)))
 }
 
 const usernamePlaceholder = "{username}"
@@ -78,10 +92,13 @@ func plainInNames(c byte) bool {
 }
 
 // encodeName appends name, percent-encoded.
-func encodeName(b []byte, name string) []byte {
+func encodeName(b []byte, name string) []byte { return encode(b, name, plainInNames) }
+
+// encode appends name with all bytes percent-encoded that are not plain.
+func encode(b []byte, name string, plain func(byte) bool) []byte {
 	const digits = "0123456789ABCDEF"
 	for i := range len(name) {
-		if c := name[i]; plainInNames(c) {
+		if c := name[i]; plain(c) {
 			b = append(b, c)
 		} else {
 			b = append(b, '%', digits[c>>4], digits[c&15])

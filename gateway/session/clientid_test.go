@@ -4,12 +4,14 @@ import (
 	"testing"
 
 	"golang.org/x/text/unicode/norm"
+
+	"topicgate/gateway/dialect"
 )
 
 func TestTwoUsersNeverShareAnUpstreamClientIdentifier(t *testing.T) {
 	// Every name and id of up to three characters of an alphabet that holds all that could confuse.
 	for _, text := range []string{"{username}:{client_id}", "{client_id}:{username}", "x{username}.3{client_id}y", "%{username}3.{client_id}", "{username}%3A:{client_id}", "a:{client_id}::{username}:", "{client_id}=3-{username}3A"} {
-		template, err := parseClientIDTemplate(text)
+		template, err := parseClientIDTemplate(text, dialect.MQTT)
 		if err != nil {
 			t.Errorf("parseClientIDTemplate(%q) = %v", text, err)
 			continue
@@ -46,11 +48,11 @@ func TestClientIDTemplatesThatCannotSeparateAreRefused(t *testing.T) {
 	for _, text := range []string{"", "{username}", "{client_id}", "{username}{client_id}", "{username}%3A{client_id}", "{username}:{client_id}:{client_id}",
 		"{username}-{client_id}", "{username}_{client_id}", "{client_id}-x-{username}",
 		"{username}→{client_id}", "{username}\n{client_id}"} {
-		if _, err := parseClientIDTemplate(text); err == nil {
+		if _, err := parseClientIDTemplate(text, dialect.MQTT); err == nil {
 			t.Errorf("parseClientIDTemplate(%q) = nil; want an error", text)
 		}
 	}
-	template, _ := parseClientIDTemplate("{username}:{client_id}")
+	template, _ := parseClientIDTemplate("{username}:{client_id}", dialect.MQTT)
 	for user, want := range map[string]string{
 		"a:b%": "a%3Ab%25:c:d%", "alice": "alice:c:d%", "Zo-e_9": "Zo-e_9:c:d%", "zoë@example.com": "zo%C3%AB%40example%2Ecom:c:d%",
 		"auth0|1 2": "auth0%7C1%202:c:d%", "ﬁ": "%EF%AC%81:c:d%",
@@ -70,7 +72,7 @@ func TestUpstreamUsernamesAreTheNameOrEncoded(t *testing.T) {
 		{"{username}.{username}", "a.b", "a%2Eb.a%2Eb"},
 		{"tg-{username}", "{username}", "tg-%7Busername%7D"},
 	} {
-		if got := upstreamUsername(c.template, c.user); got != c.want {
+		if got := upstreamUsername(c.template, c.user, dialect.MQTT); got != c.want {
 			t.Errorf("upstreamUsername(%q, %q) = %q; want %q", c.template, c.user, got, c.want)
 		}
 	}

@@ -50,18 +50,18 @@ func NewHost(settings Settings) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	template, err := parseClientIDTemplate(settings.ClientIDTemplate)
+	template, err := parseClientIDTemplate(settings.ClientIDTemplate, settings.Dialect)
 	if err != nil {
 		return nil, err
 	}
 	return &Host{Settings: settings, clientID: template, held: held{bytes: semaphore.NewWeighted(heldBytes)}, lot: wire.NewLot(resume), wall: wallClock{settings.Now}, subs: subs.Settings{
-		Strict: settings.SubscribeMode == SubscribeStrict, NarrowMax: settings.NarrowMax, MaxSubscriptions: settings.MaxSubscriptions,
+		Strict: settings.SubscribeMode == SubscribeStrict, NarrowMax: settings.NarrowMax, MaxSubscriptions: settings.MaxSubscriptions, Dialect: settings.Dialect,
 	}}, nil
 }
 
 // UpstreamCredentials are what the broker is told of a user.
 func (h *Host) UpstreamCredentials(username string) (name, password string) {
-	return upstreamUsername(h.UpstreamUsername, username), h.UpstreamPassword
+	return upstreamUsername(h.UpstreamUsername, username, h.Dialect), h.UpstreamPassword
 }
 
 // Close ends what the host does for all sessions, when all have ended.

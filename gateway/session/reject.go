@@ -4,13 +4,14 @@ import (
 	"topicgate/auth"
 	"topicgate/frames"
 	"topicgate/gateway/audit"
+	"topicgate/gateway/dialect"
 	"topicgate/policy"
 )
 
 // RejectReasons lists every reason for which an operation is rejected, for metrics.
 func RejectReasons() []string {
 	reasons := []string{
-		"policy", policy.ReasonUnavailable, policy.ReasonAmbiguous, policy.ReasonTooLarge, policy.ReasonClaimElsewhere, "packet_too_large", "faulty_message", "quota", "reserved_topic", "will", // operations
+		"policy", policy.ReasonUnavailable, policy.ReasonAmbiguous, policy.ReasonTooLarge, policy.ReasonClaimElsewhere, "packet_too_large", "faulty_message", "quota", "reserved_topic", dialect.Reason, "will", // operations
 		"token_missing", "blocked", "token_revoked", "too_many_connections", "authentication_method", "client_id",
 		"broker_unavailable", "broker", "issuer_unavailable", "protocol_version", "malformed", "other_subject",
 	}
@@ -65,7 +66,11 @@ func (u *up) rejectPublish(publish *frames.Publish, topicName []byte, d policy.D
 	if err := u.tellRejected("publish", topicName, publish.QoS, reason); err != nil {
 		return err
 	}
-	return u.refusePublish(publish, frames.NotAuthorized)
+	code := frames.NotAuthorized
+	if reason == dialect.Reason {
+		code = frames.TopicNameInvalid
+	}
+	return u.refusePublish(publish, code)
 }
 
 // refusePublish completes towards the client a PUBLISH that goes no further, with code where the version

@@ -9,6 +9,7 @@ import (
 	"topicgate/auth"
 	"topicgate/frames"
 	"topicgate/gateway/audit"
+	"topicgate/gateway/dialect"
 	"topicgate/gateway/edge"
 	"topicgate/gateway/metrics"
 	"topicgate/policy/store"
@@ -60,6 +61,7 @@ type Settings struct {
 	UserProperty      string             // name of the injected User Property; empty: none
 	UpstreamUsername  string             // template with {username}; empty: none
 	UpstreamPassword  string
+	Dialect           dialect.Dialect // what the broker takes for something else
 
 	// Policy.
 	SubscribeMode SubscribeMode

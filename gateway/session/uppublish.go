@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"topicgate/frames"
+	"topicgate/gateway/dialect"
 	"topicgate/gateway/subs"
 	"topicgate/policy"
 )
@@ -39,6 +40,9 @@ func (u *up) publish(p frames.Packet) error {
 	}
 	if subs.Reserved(topicName) {
 		return u.publishLocal(&publish, topicName)
+	}
+	if !u.host.Dialect.TakesTopicName(topicName) {
+		return u.rejectPublish(&publish, topicName, policy.Decision{Reason: dialect.Reason})
 	}
 	if d := u.recent.ask(u.access(), topicName, (*policy.Access).Publish); !d.Allowed {
 		return u.rejectPublish(&publish, topicName, d)

@@ -2,12 +2,18 @@ package session
 
 import (
 	"topicgate/gateway/audit"
+	"topicgate/gateway/dialect"
 	"topicgate/gateway/will"
 	"topicgate/policy"
 )
 
 // judgeWill asks whether the Will may be published now.
-func (s *Session) judgeWill() policy.Decision { return s.will.Judge(s.grant) }
+func (s *Session) judgeWill() policy.Decision {
+	if !s.host.Dialect.TakesTopicName([]byte(s.will.Topic)) {
+		return policy.Decision{Reason: dialect.Reason}
+	}
+	return s.will.Judge(s.grant)
+}
 
 func (s *Session) rejectWill(d policy.Decision) {
 	reason := reasonOf(d)

@@ -259,7 +259,7 @@ func (n Turn) Resume(r *Record, broker string, access *policy.Access) *Plan {
 	p := n.plan()
 	p.review(access)
 	for _, filter := range r.Leaving {
-		if frames.CheckTopicFilter(filter) == nil && p.known(filter) == nil {
+		if frames.CheckTopicFilter(filter) == nil && p.known(filter) == nil && n.t.settings.Dialect.TakesTopicFilter(filter) {
 			p.unknown = append(p.unknown, entry{options: frames.Subscription{TopicFilter: filter}})
 		}
 	}

@@ -130,7 +130,7 @@ func (t *Table) gainedBy(s *subscription, now narrowed, g *gains) (filters []str
 		if !complete || slices.ContainsFunc(filters, tooLong) {
 			return []string{s.rest}
 		}
-		return filters
+		return slices.DeleteFunc(filters, func(filter string) bool { return !t.settings.Dialect.TakesTopicFilter(filter) })
 	case s.vague:
 		return nil // what could be read before this connection nobody knows
 	case now.over:

@@ -69,6 +69,9 @@ func (t *Table) following() []*subscription {
 func (p *Plan) narrow(s *subscription, access *policy.Access) narrowed {
 	t := p.t
 	whole := narrowed{covers: []string{s.rest}, pieces: []string{s.group + s.rest}, access: access}
+	if !t.settings.Dialect.TakesTopicFilter(s.TopicFilter) {
+		return narrowed{access: access} // recorded when the operator had not said yet which broker it is
+	}
 	if t.settings.Strict {
 		if !access.Subscribe(s.rest).Allowed {
 			return narrowed{access: access}
@@ -86,8 +89,11 @@ func (p *Plan) narrow(s *subscription, access *policy.Access) narrowed {
 		whole.over = true
 		return whole // cut at delivery
 	}
-	// A filter that is longer than any topic has none to match.
-	covers = slices.DeleteFunc(covers, func(filter string) bool { return len(filter) > frames.MaxStringBytes })
+	// A filter that is longer than any topic has none to match, and what a rule or a set says in words that mean something
+	// else to the broker has none there.
+	covers = slices.DeleteFunc(covers, func(filter string) bool {
+		return len(filter) > frames.MaxStringBytes || !t.settings.Dialect.TakesTopicFilter(filter)
+	})
 	now := narrowed{covers: covers, pieces: disjoint(covers), access: access}
 	if now.pieces == nil && len(covers) > 0 {
 		whole.over = true

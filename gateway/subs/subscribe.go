@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"topicgate/frames"
+	"topicgate/gateway/dialect"
 	"topicgate/policy"
 )
 
@@ -99,12 +100,18 @@ func (p *Plan) judge(asked frames.Subscription, access *policy.Access) frames.Re
 	if p.full(asked.TopicFilter) {
 		return refuse(frames.QuotaExceeded, policy.Decision{Reason: "quota"})
 	}
-	_, rest, _ := frames.SplitShare(asked.TopicFilter)
+	_, rest, shared := frames.SplitShare(asked.TopicFilter)
 	if Reserved(rest) {
 		if served(asked.TopicFilter) {
 			return frames.Success
 		}
 		return refuse(frames.NotAuthorized, policy.Decision{Reason: "reserved_topic"})
+	}
+	if shared && !p.t.settings.Dialect.Shares() {
+		return refuse(frames.SharedSubscriptionsNotSupported, policy.Decision{Reason: dialect.Reason})
+	}
+	if !p.t.settings.Dialect.TakesTopicFilter(asked.TopicFilter) {
+		return refuse(frames.TopicFilterInvalid, policy.Decision{Reason: dialect.Reason})
 	}
 	if !p.t.settings.Strict && access.Reachable(rest) {
 		return frames.Success
@@ -143,6 +150,8 @@ func (n Turn) Unsubscribe(u *frames.Unsubscribe) *Plan {
 			p.remove(s, ask)
 		case p.t.held[filter] != nil || Reserved(filter):
 			// The gateway's own piece of another subscription: the client never had it.
+			p.exchange.settle(ask, frames.NoSubscriptionExisted)
+		case !p.t.settings.Dialect.TakesTopicFilter(filter): // the broker would take it for one that is held
 			p.exchange.settle(ask, frames.NoSubscriptionExisted)
 		default: // from before this connection, perhaps
 			p.unknown = append(p.unknown, entry{options: frames.Subscription{TopicFilter: filter}, asks: []int32{ask}})

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"topicgate/frames"
+	"topicgate/gateway/dialect"
 	"topicgate/policy"
 )
 
@@ -28,6 +29,8 @@ type Settings struct {
 	NarrowMax int
 	// MaxSubscriptions is how many Topic Filters one client may have; 0: no limit.
 	MaxSubscriptions int
+	// Dialect is the broker's: what it would take for something else is never asked for.
+	Dialect dialect.Dialect
 }
 
 // Terms are what CONNECT and CONNACK have settled.
