@@ -38,6 +38,7 @@ var (
 	refusedWill         = refusal{v3: frames.V3NotAuthorized, v5: frames.NotAuthorized, reason: "will", end: EndWillRejected}
 	refusedConnections  = refusal{v3: frames.V3ServerUnavailable, v5: frames.QuotaExceeded, reason: "too_many_connections", end: EndTooManyConnections}
 	refusedAuthMethod   = refusal{v5: frames.BadAuthenticationMethod, reason: "authentication_method", end: EndNotAuthenticated}
+	refusedVersion      = refusal{v3: frames.V3UnacceptableProtocol, v5: frames.UnsupportedProtocolVersion, reason: "protocol_version", end: EndBrokerRefused}
 	refusedClientID     = refusal{v3: frames.V3IdentifierRejected, v5: frames.ClientIDNotValid, reason: "client_id", end: EndClientIDRejected}
 )
 
@@ -68,7 +69,7 @@ func (s *Session) begin(conn upstream.Conn, connect *frames.Connect, connack fra
 	if err := s.passConnack(connack); err != nil {
 		return err
 	}
-	s.table.Begin(&s.host.subs, subs.Terms{Version: s.version, Identifiers: s.version == frames.V5 && !s.withoutIDs, BrokerMaximum: s.brokerMaximum})
+	s.table.Begin(&s.host.subs, subs.Terms{Version: s.version, Identifiers: s.version == frames.V5 && !s.withoutIDs, NoRetained: s.withoutRetained, BrokerMaximum: s.brokerMaximum})
 	s.limitRate()
 	s.tellAccepted(conn.Address)
 	s.host.Wills.Returned(s.upstreamID, conn.Address)
@@ -172,6 +173,9 @@ func (s *Session) clientConnack(connect *frames.Connect, from frames.Properties)
 			}
 		case frames.PropSubscriptionIdentifierAvailable:
 			s.withoutIDs = p.Uint() == 0
+			properties = append(properties, p.Encoded...)
+		case frames.PropRetainAvailable:
+			s.withoutRetained = p.Uint() == 0
 			properties = append(properties, p.Encoded...)
 		case frames.PropServerKeepAlive:
 			s.keepAlive = time.Duration(p.Uint()) * time.Second

@@ -9,7 +9,9 @@ import (
 
 	"topicgate/auth"
 	"topicgate/frames"
+	"topicgate/gateway/dialect"
 	"topicgate/gateway/subs"
+	"topicgate/gateway/upstream"
 	"topicgate/gateway/wire"
 	"topicgate/policy"
 	"topicgate/policy/store"
@@ -56,9 +58,16 @@ func (s *Session) establish(ctx context.Context, e *entry) (*refusal, error) {
 	}
 	s.host.Asks(s, s.upstreamID)
 	conn, connack, err := dialing.Connect(ctx, s.upstreamConnect(connect), s.version, s.maximumFromBroker())
+	if errors.Is(err, upstream.ErrVersion) {
+		s.host.guess(dialect.RabbitMQ)
+		r := refusedVersion
+		r.err = err
+		return &r, nil
+	}
 	if err != nil {
 		return outage("broker_unavailable", EndBrokerUnavailable, err), nil
 	}
+	s.host.guess(dialect.Guess(s.version, s.upstreamID, connack))
 	s.requestTokens, s.certificate = nil, nil
 	if connack.Reason == frames.Success && connack.SessionPresent {
 		// Once more, now that the broker has handed the MQTT Session over: until then another connection had it.

@@ -1,8 +1,11 @@
 package session
 
 import (
+	"sync"
+
 	"golang.org/x/sync/semaphore"
 
+	"topicgate/gateway/dialect"
 	"topicgate/gateway/registry"
 	"topicgate/gateway/sleep"
 	"topicgate/gateway/subs"
@@ -36,6 +39,7 @@ type Host struct {
 	Forget func(s *Session)
 
 	clientID  clientIDTemplate
+	guessed   sync.Once // what the broker may be
 	held      held
 	lost      herd // of sessions whose broker has gone
 	lot       *wire.Lot[parked]
@@ -62,6 +66,16 @@ func NewHost(settings Settings) (*Host, error) {
 // UpstreamCredentials are what the broker is told of a user.
 func (h *Host) UpstreamCredentials(username string) (name, password string) {
 	return upstreamUsername(h.UpstreamUsername, username, h.Dialect), h.UpstreamPassword
+}
+
+// guess warns, once, of a broker that looks like one of another dialect than was set: nobody but the operator can know.
+func (h *Host) guess(like dialect.Dialect) {
+	if like == dialect.MQTT || h.Dialect != dialect.MQTT {
+		return
+	}
+	h.guessed.Do(func() {
+		h.Logger.Warn("the broker may take topics for others than the rules do: if it is of this dialect, set TOPICGATE_UPSTREAM_DIALECT", "dialect", like.String())
+	})
 }
 
 // Close ends what the host does for all sessions, when all have ended.

@@ -45,24 +45,25 @@ type Session struct {
 	clientSocket  *wire.Socket
 
 	// Immutable after establish, which ends before down starts.
-	clientID       string // as the client knows it
-	upstreamID     string
-	grant          *store.Grant
-	broker         upstream.Conn
-	keepAlive      time.Duration
-	will           *will.Will // nil: none
-	userProperty   []byte     // encoded, added to each PUBLISH; nil: none
-	clientMaximum  int        // Maximum Packet Size of the client
-	brokerMaximum  int        // Maximum Packet Size of the broker
-	limiter        *rate.Limiter
-	aliasesUp      uint16 // Topic Alias Maximum that the broker gave the client
-	aliasesDown    uint16 // Topic Alias Maximum that the client gave the broker
-	version        frames.Version
-	reauthenticate bool // the client connected with OAUTH2-JWT and may send AUTH
-	resumed        bool // the broker had a Session present
-	accepted       bool // the broker did, by its CONNACK
-	dialed         bool // broker is set; under end
-	withoutIDs     bool // the broker knows no Subscription Identifiers
+	clientID        string // as the client knows it
+	upstreamID      string
+	grant           *store.Grant
+	broker          upstream.Conn
+	keepAlive       time.Duration
+	will            *will.Will // nil: none
+	userProperty    []byte     // encoded, added to each PUBLISH; nil: none
+	clientMaximum   int        // Maximum Packet Size of the client
+	brokerMaximum   int        // Maximum Packet Size of the broker
+	limiter         *rate.Limiter
+	aliasesUp       uint16 // Topic Alias Maximum that the broker gave the client
+	aliasesDown     uint16 // Topic Alias Maximum that the client gave the broker
+	version         frames.Version
+	reauthenticate  bool // the client connected with OAUTH2-JWT and may send AUTH
+	resumed         bool // the broker had a Session present
+	accepted        bool // the broker did, by its CONNACK
+	dialed          bool // broker is set; under end
+	withoutIDs      bool // the broker knows no Subscription Identifiers
+	withoutRetained bool // it has no retained messages
 
 	whose credentials
 

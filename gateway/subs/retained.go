@@ -122,7 +122,7 @@ func (g *gains) from(before *policy.Access) *policy.Gain {
 // gainedBy is filters for what s comes to cover that it did not, whose retained messages it has to get.
 func (t *Table) gainedBy(s *subscription, now narrowed, g *gains) (filters []string) {
 	switch {
-	case s.RetainHandling == retainNever || s.group != "" || len(now.covers) == 0:
+	case s.RetainHandling == retainNever || t.terms.NoRetained || s.group != "" || len(now.covers) == 0:
 		return nil // unwanted; there are none [MQTT-4.8.2]; there is nothing
 	case s.access != nil:
 		filters, complete := g.from(s.access).Within(s.rest, t.settings.NarrowMax)

@@ -37,6 +37,7 @@ type Settings struct {
 type Terms struct {
 	Version       frames.Version
 	Identifiers   bool // the broker knows Subscription Identifiers, and the version has them
+	NoRetained    bool // the broker has none, and is not asked for them
 	BrokerMaximum int  // longest packet that the broker takes, in bytes
 }
 

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+
+	"topicgate/frames"
 )
 
 const (
@@ -63,6 +65,13 @@ type broker struct {
 	probe     probe
 	took5     atomic.Bool // it has accepted a client of 5.0
 	tookOlder atomic.Bool // it has accepted one of another version
+}
+
+// knowsNo5 reports whether err is what a broker that knows no 5.0 may mean by it, where it does not say so: some hang up
+// on what they do not know (RabbitMQ 3). One that has ever taken a 5.0 has another reason, and so may have one that has taken
+// nobody yet.
+func (b *broker) knowsNo5(v frames.Version, err error) bool {
+	return v == frames.V5 && err != nil && !isTimeout(err) && b.tookOlder.Load() && !b.took5.Load()
 }
 
 // rest has the broker tried last, and not for what can wait, after err.

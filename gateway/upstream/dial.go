@@ -149,15 +149,23 @@ func (d *Dialing) proxyHeader() *proxyproto.Header {
 
 // Connect sends the CONNECT packet and returns the connection with the broker's CONNACK. A broker
 // that can't be reached, hangs up or stays silent before its CONNACK, or says that it cannot serve now, is passed over
-// for the next one. An error says that none could: later one may.
+// for the next one. An error says that none could: later one may, unless it is ErrVersion, which says that all of them hang
+// up on a CONNECT of 5.0, and have taken clients of other versions.
 func (d *Dialing) Connect(ctx context.Context, connect []byte, v frames.Version, maxPacketBytes int) (Conn, frames.Connack, error) {
 	var errs []error
+	older := 0
 	for i, b := range d.order {
 		conn, connack, err := d.attempt(ctx, b, len(d.order)-i, connect, v, maxPacketBytes)
 		if err == nil {
 			return conn, connack, nil
 		}
+		if errors.Is(err, errHungUp) && b.knowsNo5(v, err) {
+			older++
+		}
 		errs = append(errs, fmt.Errorf("upstream %s: %w", b.address, err))
+	}
+	if older == len(d.order) {
+		errs = append(errs, ErrVersion)
 	}
 	return Conn{}, frames.Connack{}, errors.Join(errs...)
 }
@@ -281,13 +289,15 @@ func exchangeConnect(ctx context.Context, c *Conn, connect []byte, v frames.Vers
 			return connack, nil
 		}
 		if err := c.Fill(); err != nil {
-			if err == io.EOF {
-				err = errors.New("connection closed")
+			if err == io.EOF || errors.Is(err, syscall.ECONNRESET) {
+				err = errHungUp
 			}
 			return frames.Connack{}, fmt.Errorf("read CONNACK: %w", err)
 		}
 	}
 }
+
+var errHungUp = errors.New("connection closed")
 
 // parseConnack also understands a broker that knows no 5.0 and says so in the only form that it knows (3.1.1
 // section 3.1.2.2); the client then tries an older version, where it would try for ever to come back

@@ -41,8 +41,8 @@ func (b *Brokers) Visit(ctx context.Context, address string, connect frames.Conn
 	return fmt.Errorf("no broker %s", address)
 }
 
-// errVersion is what a broker says, or means, that knows no 5.0.
-var errVersion = errors.New("knows no MQTT 5.0")
+// ErrVersion is what a broker says, or means, that knows no 5.0.
+var ErrVersion = errors.New("knows no MQTT 5.0")
 
 func (b *Brokers) endOn(ctx context.Context, timeout time.Duration, one *broker, connect frames.Connect) error {
 	if time.Now().UnixNano() < one.downUntil.Load() {
@@ -51,7 +51,7 @@ func (b *Brokers) endOn(ctx context.Context, timeout time.Duration, one *broker,
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	err := b.visit(ctx, one, connect, frames.V5)
-	if errors.Is(err, errVersion) {
+	if errors.Is(err, ErrVersion) {
 		connect.CleanStart = true
 		err = b.visit(ctx, one, connect, frames.V311)
 	}
@@ -80,13 +80,12 @@ func (b *Brokers) visit(ctx context.Context, one *broker, connect frames.Connect
 	case err != nil && isTimeout(err):
 		one.rest(err)
 		return err
-	case err != nil && v == frames.V5 && one.tookOlder.Load() && !one.took5.Load():
-		// Some hang up on what they do not know. One that has ever taken a 5.0 has another reason.
-		return fmt.Errorf("%w: %w", errVersion, err)
+	case one.knowsNo5(v, err):
+		return fmt.Errorf("%w: %w", ErrVersion, err)
 	case err != nil:
 		return err
 	case connack.Reason == frames.UnsupportedProtocolVersion && v == frames.V5:
-		return errVersion
+		return ErrVersion
 	case connack.Reason != frames.Success:
 		return fmt.Errorf("CONNACK %s", Describe(connack.Reason, v))
 	}
