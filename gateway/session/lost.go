@@ -2,8 +2,11 @@ package session
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
+	"topicgate/auth"
+	"topicgate/gateway/audit"
 	"topicgate/gateway/registry"
 )
 
@@ -24,9 +27,25 @@ func (s *Session) whyLost(err error) error {
 	if s.host.Registry.Elsewhere(context.Background(), registry.Client{ID: s.upstreamID}) {
 		return ended(EndTakenOver, nil)
 	}
+	s.tellUnanswered()
 	s.host.Sleepers.Lost(s.broker.Address)
 	<-pause
 	return err
+}
+
+// mostTold is how many Topic Filters one line of the log names.
+const mostTold = 8
+
+// tellUnanswered names what the broker was asked for and hung up on without an answer.
+func (s *Session) tellUnanswered() {
+	filters := s.table.Unanswered(mostTold)
+	if len(filters) == 0 {
+		return
+	}
+	for i, filter := range filters {
+		filters[i] = audit.Bounded(auth.Mask(filter))
+	}
+	s.log(slog.LevelWarn, "the broker hung up before it answered a SUBSCRIBE: it may allow less than the rules do", "filters", filters)
 }
 
 // isSilent reports whether nothing has come of the client for longer than it has promised.

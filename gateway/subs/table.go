@@ -202,6 +202,25 @@ func (t *Table) Settled() bool {
 	return len(t.parts) == 0
 }
 
+// Unanswered is filters that the broker was asked for and has not answered, no more than most. A broker that hangs up where
+// others refuse (RabbitMQ's topic permissions) says by nothing else which it was.
+func (t *Table) Unanswered(most int) (filters []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range t.parts {
+		if p.answer != frames.TypeSuback {
+			continue
+		}
+		for _, e := range p.entries {
+			if len(filters) == most {
+				return filters
+			}
+			filters = append(filters, e.options.TopicFilter)
+		}
+	}
+	return filters
+}
+
 // Awaits reports whether an answer to a packet of the client's with this Packet Identifier is awaited.
 func (t *Table) Awaits(packetID uint16) bool {
 	t.mu.Lock()
