@@ -18,7 +18,7 @@ build: ## bin/topicgate and bin/topicgate-demo, static
 
 # At a desk a plain `go test ./...` skips what needs a server that isn't installed; here nothing is skipped.
 test: ## all tests, with the race detector and beside real servers; installs what is missing
-	integration/servers.sh gcc mosquitto redis chromium node page
+	integration/servers.sh gcc mosquitto redis rabbitmq chromium node page
 	TEST_SERVERS=required $(GO) test -race -timeout 20m ./...
 	$(GO) test -run Allocat ./frames ./gateway/... ./policy/... # what promises to allocate nothing: the race detector itself does
 	$(GO) test -run TheClientGetsWhatItMayRead ./gateway/subs # 100,000 histories, of which the race detector has time for few

@@ -26,6 +26,7 @@ var packages = map[string]string{
 	"redis-server": "apt-get install redis-server",
 	"redis-cli":    "apt-get install redis-tools",
 	"node":         "apt-get install nodejs npm",
+	"epmd":         "apt-get install erlang-base",
 	"chromium":     "apt-get install chromium",
 }
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs those of the named things that are missing: the programs gcc, mosquitto, redis, nginx and chromium; node
+# Installs those of the named things that are missing: the programs gcc, mosquitto, redis, nginx, rabbitmq and chromium; node
 # (with the npm packages of the integration tests); page (with the library of the demo's page).
 # Debian and its children only; elsewhere it says what to install by hand. Nothing is left running.
 set -eu
@@ -27,6 +27,7 @@ for name in "$@"; do
 		want redis-server redis-server
 		want redis-cli redis-tools
 		;;
+	rabbitmq) want rabbitmq-server rabbitmq-server ;;
 	nginx) want nginx nginx-light ;;
 	chromium) command -v chromium-browser >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || want chromium chromium ;;
 	node)
