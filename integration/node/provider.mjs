@@ -16,14 +16,21 @@ const provider = new Provider(issuer, {
     redirect_uris: redirectURIs,
     grant_types: ['authorization_code', 'refresh_token'],
     response_types: ['code']
+  }, {
+    client_id: 'auction-worker', // a program: a token of its own
+    client_secret: 'a secret of the worker alone',
+    redirect_uris: [],
+    grant_types: ['client_credentials'],
+    response_types: []
   }],
   clientBasedCORS: () => true,
   conformIdTokenClaims: false,
   pkce: { required: () => true },
   ttl: { AccessToken: () => lifetime ?? 3600, IdToken: 3600, Session: 3600, Grant: 3600, Interaction: 3600 },
   findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
-  extraTokenClaims: (_, token) => ({ roles: roles?.[token.accountId] ?? [] }),
+  extraTokenClaims: (_, token) => ({ roles: roles?.[token.accountId ?? token.clientId] ?? [] }),
   features: {
+    clientCredentials: { enabled: true },
     resourceIndicators: {
       enabled: true,
       defaultResource: () => audience,
