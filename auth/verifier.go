@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -8,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -30,10 +30,12 @@ type Issuer struct {
 // Options of a [Verifier].
 type Options struct {
 	Issuers   []Issuer // at least one
-	Audiences []string // at least one; "aud" must hold one of them
+	Audiences []string // at least one; the audience claim must hold one of them
 
-	// Dotted paths ("realm_access.roles"); a claim of exactly that name comes first. Empty: "sub", "roles".
-	UsernameClaim, RolesClaim string
+	// Claims are found by dotted paths ("realm_access.roles"); one of exactly that name comes first.
+	AudienceClaim string // empty: "aud"
+	Users         Users
+	RolesClaims   []string // the roles in all of them count; empty: "roles"
 
 	ClockSkew time.Duration // by which clocks may differ: exp, nbf and iat are off by up to it
 
@@ -50,8 +52,9 @@ type Verifier struct {
 	issuers       []*issuer
 	byName        map[string]*issuer
 	audiences     map[string]bool
-	usernameClaim string
-	rolesClaim    string
+	audienceClaim string
+	users         Users
+	rolesClaims   []string
 	skew          time.Duration
 	observe       func(result string, d time.Duration)
 
@@ -66,8 +69,9 @@ func NewVerifier(o Options) (*Verifier, error) {
 	v := &Verifier{
 		byName:        make(map[string]*issuer),
 		audiences:     make(map[string]bool),
-		usernameClaim: o.UsernameClaim,
-		rolesClaim:    o.RolesClaim,
+		audienceClaim: cmp.Or(o.AudienceClaim, "aud"),
+		users:         o.Users,
+		rolesClaims:   slices.Clone(o.RolesClaims),
 		skew:          o.ClockSkew,
 		observe:       o.Observe,
 		cache:         newCache(),
@@ -75,11 +79,8 @@ func NewVerifier(o Options) (*Verifier, error) {
 		waiting:       newWaiting(),
 		turns:         newTurns(),
 	}
-	if v.usernameClaim == "" {
-		v.usernameClaim = "sub"
-	}
-	if v.rolesClaim == "" {
-		v.rolesClaim = "roles"
+	if len(v.rolesClaims) == 0 {
+		v.rolesClaims = []string{"roles"}
 	}
 	if v.observe == nil {
 		v.observe = func(string, time.Duration) {}
@@ -189,9 +190,9 @@ func (v *Verifier) parse(token string, now time.Time) (*issuer, *parsed, error) 
 	}
 	i := v.byName[p.issuer]
 	if i == nil {
-		return nil, nil, v.unknownIssuer(p.issuer)
+		return nil, nil, v.unknownIssuer(p)
 	}
-	return i, p, p.check(now, v.audiences, v.skew)
+	return i, p, v.check(p, now)
 }
 
 // verifySignature returns the generation of the issuer's keys that the signature holds with.
@@ -212,11 +213,11 @@ func (v *Verifier) verifySignature(ctx context.Context, id digest, i *issuer, p 
 
 // identity is called only after the signature held.
 func (v *Verifier) identity(i *issuer, p *parsed) (Identity, error) {
-	name, err := p.claims.Username(v.usernameClaim, i.UsernamePrefix)
+	name, err := v.users.Username(p.claims, i.UsernamePrefix)
 	if err != nil {
 		return Identity{}, err
 	}
-	roles, err := p.claims.Roles(v.rolesClaim)
+	roles, err := p.claims.Roles(v.rolesClaims...)
 	if err != nil {
 		return Identity{}, err
 	}
@@ -229,16 +230,6 @@ func (v *Verifier) identity(i *issuer, p *parsed) (Identity, error) {
 		TokenID:  p.tokenID,
 		Expiry:   p.expires.Add(v.skew),
 	}, nil
-}
-
-// unknownIssuer names the most frequent mistake without naming what the token holds.
-func (v *Verifier) unknownIssuer(name string) error {
-	for _, i := range v.issuers {
-		if strings.TrimSuffix(i.Name, "/") == strings.TrimSuffix(name, "/") {
-			return refused(ReasonUnknownIssuer, "iss differs from "+i.Name+" by a slash at its end")
-		}
-	}
-	return refused(ReasonUnknownIssuer, "iss is not one of the accepted issuers")
 }
 
 // Ready reports whether there is an issuer whose tokens can be verified: one whose keys are known.

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -116,10 +117,18 @@ func isOrigin(text string) bool {
 func (c *Config) checkIdentity(p *Problems) {
 	c.checkIssuers(p)
 	duplicates(p, "OIDC_AUDIENCE", c.OIDCAudiences)
-	for name, path := range map[string]string{"OIDC_USERNAME_CLAIM": c.OIDCUsernameClaim, "OIDC_ROLES_CLAIM": c.OIDCRolesClaim} {
-		if slices.Contains(strings.Split(path, "."), "") {
-			p.add(name, "%q is not a dotted path such as realm_access.roles", path)
+	duplicates(p, "OIDC_ROLES_CLAIM", c.OIDCRolesClaims)
+	for name, paths := range map[string][]string{"OIDC_AUDIENCE_CLAIM": {c.OIDCAudienceClaim}, "OIDC_USERNAME_CLAIM": {c.OIDCUsernameClaim}, "OIDC_ROLES_CLAIM": c.OIDCRolesClaims} {
+		for _, path := range paths {
+			if slices.Contains(strings.Split(path, "."), "") {
+				p.add(name, "%q is not a dotted path such as realm_access.roles", path)
+			}
 		}
+	}
+	if expression, err := regexp.Compile(c.OIDCUsernamePattern); err != nil {
+		p.add("OIDC_USERNAME_PATTERN", "%v", err)
+	} else if c.OIDCUsernamePattern != "" && expression.NumSubexp() != 1 {
+		p.add("OIDC_USERNAME_PATTERN", "%q has %d groups, not one: (…) around what is the username, (?:…) for others", c.OIDCUsernamePattern, expression.NumSubexp())
 	}
 	duplicates(p, "TOKEN_SOURCES", c.TokenSources)
 	if slices.Contains(c.AllowedOrigins, "*") {
