@@ -33,7 +33,7 @@ const (
 // another one. CONNACK 0x05 (3.x), 0x87 (5.0).
 type Refused struct {
 	Reason string // one of the Reason constants
-	Detail string // for the operator's log; never any part of a token
+	Detail string // for the operator's log; of a token issuer and audience at most
 }
 
 func (e *Refused) Error() string {

@@ -1,6 +1,8 @@
 package auth
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -74,4 +76,62 @@ func (v *Verifier) unknownIssuer(p *parsed) error {
 		break
 	}
 	return refused(ReasonUnknownIssuer, detail)
+}
+
+// notCompact says what a text is that is no JWS in compact form.
+func notCompact(token string) string {
+	const opaque = "an opaque token and no JWT: have the provider give JWT access tokens (Auth0: name an audience; Zitadel, Hydra: choose JWT), or send the ID token"
+	bare := strings.TrimSpace(token)
+	switch {
+	case bare == "":
+		return "there is no token, or blanks alone"
+	case len(bare) >= 7 && strings.EqualFold(bare[:7], "bearer "):
+		return "it begins with the word Bearer, which belongs into an HTTP header alone"
+	case bare != token:
+		return "blanks or line breaks stand before or behind the token"
+	case strings.ContainsAny(token, " \t\r\n"):
+		return "not a JWS in compact form: it holds blanks or line breaks"
+	case strings.ContainsAny(token[:1], `"'`):
+		return "not a JWS in compact form: it stands in quotes"
+	case token[0] == '{':
+		return "not a JWS in compact form: it begins like a JSON object"
+	}
+	parts := strings.Split(token, ".")
+	header, err := base64.RawURLEncoding.DecodeString(parts[0])
+	isHeader := err == nil && json.Valid(header)
+	switch {
+	case len(parts) == 5 && isHeader:
+		return "an encrypted token (JWE), which the provider alone can read: have it give signed JWTs (Auth0: name an audience)"
+	case isHeader:
+		return "not a JWS in compact form: a JOSE header, but not three parts with dots between them; is it cut off?"
+	case len(parts) == 3 && strings.HasPrefix(parts[0], "ey"):
+		return "not a JWS in compact form: its first part is no JOSE header"
+	}
+	return opaque
+}
+
+// knownAlgorithms are told by their names when they are found; of others nobody knows what stands there.
+var knownAlgorithms = []string{"none", "ES256K"}
+
+func foundAlgorithm(encodedHeader string) string {
+	var header struct {
+		Algorithm string `json:"alg"`
+	}
+	text, _ := base64.RawURLEncoding.DecodeString(encodedHeader)
+	_ = json.Unmarshal(text, &header) // a broken one names none
+	switch {
+	case strings.HasPrefix(header.Algorithm, "HS"):
+		return "alg is a symmetric one, HS256 or alike, by which whoever can check a token can make one: choose a signing key at the provider"
+	case slices.Contains(knownAlgorithms, header.Algorithm):
+		return "alg is " + header.Algorithm
+	}
+	return "alg is none that is known"
+}
+
+func acceptedAlgorithms() string {
+	var names []string
+	for _, algorithm := range algorithms {
+		names = append(names, string(algorithm))
+	}
+	return "accepted: " + strings.Join(names, ", ")
 }

@@ -145,8 +145,8 @@ func (v *Verifier) Run(ctx context.Context) error {
 	return nil
 }
 
-// Verify returns whose token this is. The error is a *[Refused] or an *[Undecided], and never contains
-// any part of the token. ctx bounds the wait for an issuer, no more; when it ends the token is undecided.
+// Verify returns whose token this is. The error is a *[Refused] or an *[Undecided], and contains of the token
+// issuer and audience at most, quoted and bounded. ctx bounds the wait for an issuer, no more; when it ends the token is undecided.
 func (v *Verifier) Verify(ctx context.Context, token string) (Identity, error) {
 	start := time.Now()
 	identity, cached, err := v.verify(ctx, token, start)
@@ -156,9 +156,9 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Identity, error) {
 
 func (v *Verifier) verify(ctx context.Context, token string, now time.Time) (identity Identity, cached bool, err error) {
 	if len(token) > maxTokenBytes {
-		return Identity{}, false, refused(ReasonTooLarge, fmt.Sprintf("%d bytes, more than %d", len(token), maxTokenBytes))
+		return Identity{}, false, tooLarge(token)
 	}
-	id := sha256.Sum256([]byte(token))
+	id := digestOf(token)
 	if identity, cached = v.cache.get(id, now); cached {
 		return identity, true, nil
 	}
@@ -179,6 +179,12 @@ func (v *Verifier) verify(ctx context.Context, token string, now time.Time) (ide
 	v.cache.put(id, &verified{identity: identity, issuer: i, generation: generation, until: p.expires, bytes: len(token)})
 	return identity, false, nil
 }
+
+func tooLarge(token string) error {
+	return refused(ReasonTooLarge, fmt.Sprintf("%d bytes, more than %d", len(token), maxTokenBytes))
+}
+
+func digestOf(token string) digest { return sha256.Sum256([]byte(token)) }
 
 // parse reads a token and checks all that needs no key.
 func (v *Verifier) parse(token string, now time.Time) (*issuer, *parsed, error) {

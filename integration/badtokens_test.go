@@ -105,6 +105,25 @@ func TestEveryAsymmetricAlgorithmAndTypeOfAnAccessTokenIsGood(t *testing.T) {
 	}
 }
 
+// The log of a refused CONNECT has the words of "topicgate token check".
+func TestTheLogOfARefusedConnectTellsWhatWasFound(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, openPolicy)
+	for _, test := range []struct {
+		token string
+		words []string
+	}{
+		{s.issuer.token(t, "alice", claims{"iss": s.issuer.url + "/"}), []string{"unknown_issuer", `iss is \"` + s.issuer.url + `/\"; accepted: \"` + s.issuer.url + `\"`, "slash"}},
+		{s.issuer.token(t, "alice", claims{"aud": []string{"web", "account"}}), []string{"wrong_audience", `aud is \"web\", \"account\"; accepted: \"topicgate\"`}},
+		{"ya29.a0AfH6SMBx", []string{"malformed", "an opaque token"}},
+		{"", []string{"not_authenticated", "no token in any of: password, header"}},
+	} {
+		w := s.opening(t, frames.V5, "c", test.token)
+		w.refused(w.connack())
+		s.gateway.stderr.await(t, test.words...)
+	}
+}
+
 func TestRotatedKeysAreFoundAndAnIssuerThatIsDownStopsNobodyWhoseKeyIsKnown(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, openPolicy)
