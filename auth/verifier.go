@@ -40,6 +40,7 @@ type Options struct {
 	ClockSkew time.Duration // by which clocks may differ: exp, nbf and iat are off by up to it
 
 	HTTPClient *http.Client // for its Transport and timeout; nil: the standard one. Redirects are this package's
+	UserAgent  string       // of each request, "topicgate/1.2" for example (RFC 9110 section 10.1.5)
 	Logger     *slog.Logger // nil: silent
 
 	// Observe is told the result, one of [Results], and the duration of each Verify. It may be nil.
@@ -102,7 +103,7 @@ func NewVerifier(o Options) (*Verifier, error) {
 	if len(o.Issuers) == 0 {
 		return nil, errors.New("auth: no issuer")
 	}
-	client := guardedClient(o.HTTPClient)
+	client := guardedClient(o.HTTPClient, o.UserAgent)
 	for _, asked := range o.Issuers {
 		insecure, err := asked.check()
 		if err != nil {
@@ -253,4 +254,13 @@ func (v *Verifier) Status() map[string]string {
 		status[i.Name] = i.status()
 	}
 	return status
+}
+
+// Asked reports whether each issuer's keys have been asked for, with whatever result.
+func (v *Verifier) Asked() bool {
+	return !slices.ContainsFunc(v.issuers, func(i *issuer) bool {
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		return !i.asked
+	})
 }

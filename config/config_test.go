@@ -208,10 +208,25 @@ func TestWarnings(t *testing.T) {
 		"ADMIN_LISTEN=[::1]:9090":    "",
 		"TRUSTED_PROXIES=0.0.0.0/0":  "TOPICGATE_TRUSTED_PROXIES",
 		"TRUSTED_PROXIES=10.0.0.0/8": "",
+
+		"ALLOWED_ORIGINS=wss://app.example.com":                                    "TOPICGATE_ALLOWED_ORIGINS: https://app.example.com,",
+		"ALLOWED_ORIGINS=https://a.example,ws://app.example.com:81":                "TOPICGATE_ALLOWED_ORIGINS: http://app.example.com:81,",
+		"ALLOWED_ORIGINS=https://BÜCHER.example":                                   "TOPICGATE_ALLOWED_ORIGINS: xn--bcher-kva.example",
+		"ALLOWED_ORIGINS=https://a\u202e.example":                                  "TOPICGATE_ALLOWED_ORIGINS: punycode",
+		"ALLOWED_ORIGINS=https://xn--bcher-kva.example":                            "",
+		"ALLOWED_ORIGINS=*":                                                        "",
+		`OIDC_AUDIENCE="topicgate"`:                                                "TOPICGATE_OIDC_AUDIENCE: quotes",
+		"OIDC_AUDIENCE='topicgate'":                                                "TOPICGATE_OIDC_AUDIENCE: quotes",
+		"OIDC_AUDIENCE=https://api.example/":                                       "",
+		"OIDC_ISSUER=https://id.example/realms/a/.well-known/openid-configuration": "TOPICGATE_OIDC_ISSUER: the issuer is https://id.example/realms/a",
 	} {
+		want, words, _ := strings.Cut(want, ": ")
 		var got string
 		for _, w := range mustLoad(t, environ(set)).Warnings {
 			got += w.Variable
+			if !strings.Contains(w.Message, words) {
+				t.Errorf("%s warns: %s; want it to say %q", set, w.Message, words)
+			}
 		}
 		if got != want {
 			t.Errorf("%s warns of %q; want %q", set, got, want)

@@ -150,9 +150,7 @@ func (p *process) gatewayOptions(c config.Config) (gateway.Options, error) {
 	for _, s := range c.TokenSources {
 		o.TokenSources = append(o.TokenSources, edge.TokenSource{Kind: edge.TokenKind(s.Kind), Name: s.Name})
 	}
-	for _, u := range c.UpstreamURLs {
-		o.Upstreams = append(o.Upstreams, &url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path})
-	}
+	o.Upstreams = upstreamURLs(c)
 	var err error
 	if o.UpstreamTLS, p.reloadUpstream, err = upstreamTLS(c); err != nil {
 		return o, err
@@ -164,6 +162,14 @@ func (p *process) gatewayOptions(c config.Config) (gateway.Options, error) {
 		o.TLS = p.certs.TLSConfig()
 	}
 	return o, nil
+}
+
+func upstreamURLs(c config.Config) []*url.URL {
+	var list []*url.URL
+	for _, u := range c.UpstreamURLs {
+		list = append(list, &url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path})
+	}
+	return list
 }
 
 // newInstance names this process among others: a host's name alone would be the same after a

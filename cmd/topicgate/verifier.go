@@ -14,6 +14,7 @@ func verifierOptions(c config.Config) (auth.Options, error) {
 		Users:         users,
 		RolesClaims:   c.OIDCRolesClaims,
 		ClockSkew:     c.OIDCClockSkew,
+		UserAgent:     userAgent(),
 	}
 	for _, i := range c.OIDCIssuers {
 		o.Issuers = append(o.Issuers, auth.Issuer{Name: i.URL, UsernamePrefix: i.Prefix, DiscoveryURL: i.Discovery, KeysURL: i.JWKS})
