@@ -30,6 +30,13 @@
 // something that is no object or in another place, a name that stands twice. What nobody needs is not read at all:
 // certificates beside keys, keys that a token brings along.
 //
+// # Opaque tokens
+//
+// What holds no JWT is asked about at the one issuer that the operator names for that (RFC 7662), and the claims in the
+// answer go through the same checks. Two paths, and no token can take both: what [HoldsToken] finds a JWT in is never
+// sent away. A request belongs to all who wait for it and has one of a few turns until it ends, also when they have
+// gone; who waits for a turn leaves nothing behind. An answer that says nothing about the token refuses nobody.
+//
 // # Names
 //
 // A username is what the issuer says, behind the prefix that the operator gave the issuer; nothing is folded. What the

@@ -22,6 +22,7 @@ const (
 	ReasonBadUsername    = "bad_username"       // the username may never expand in a rule, or does not match the pattern
 	ReasonBadRoles       = "bad_roles"          // the roles claim is nothing that holds roles
 	ReasonRolesElsewhere = "roles_elsewhere"    // the token says that its roles are to be fetched elsewhere
+	ReasonInactive       = "inactive"           // the issuer says so of an opaque token
 	ReasonBadCertificate = "bad_certificate"    // a client certificate without one clear subject
 	reasonOK             = "ok"                 // result only: verified
 	reasonCached         = "cached"             // result only: verified before
@@ -66,7 +67,7 @@ var results = []string{
 	ReasonTooLarge, ReasonMalformed, ReasonWrongAlgorithm, ReasonCriticalHeader, ReasonWrongType,
 	ReasonUnknownIssuer, ReasonWrongAudience, ReasonNoExpiry, ReasonExpired, ReasonNotYetValid,
 	ReasonIssuedInFuture, ReasonNoSubject, ReasonNoSuchKey, ReasonBadSignature, ReasonNoUsername,
-	ReasonBadUsername, ReasonBadRoles, ReasonRolesElsewhere,
+	ReasonBadUsername, ReasonBadRoles, ReasonRolesElsewhere, ReasonInactive,
 	ReasonIssuerDown, ReasonKeyNotYetKnown,
 }
 

@@ -24,14 +24,14 @@ func (v *Verifier) Explain(ctx context.Context, token string) []Step {
 		e.add("form", fmt.Sprintf("%d bytes", len(token)), fmt.Sprintf("accepted: at most %d bytes", maxTokenBytes), tooLarge(token))
 		return e.steps
 	}
-	p, err := parseToken(token, v.headers)
+	p, err := e.read(ctx, token)
 	if err != nil {
-		e.add("form", fmt.Sprintf("%d bytes", len(token)), "", err)
 		return e.steps
 	}
-	e.add("form", fmt.Sprintf("a signed JWT of %d bytes, alg is %s", len(token), p.jws.header.Algorithm), acceptedAlgorithms(), nil)
 	i := v.byName[p.issuer]
-	err = nil
+	if p.jws == nil && p.issuer != v.introspector.issuer.Name {
+		i = nil
+	}
 	if i == nil {
 		err = v.unknownIssuer(p)
 	}
@@ -42,7 +42,7 @@ func (v *Verifier) Explain(ctx context.Context, token string) []Step {
 	err = p.checkSubject(v.users.path() == "sub")
 	e.add("subject", told("sub:", err, p.subject), "", err)
 	e.add("other claims", "", "", p.checkUnused())
-	if i != nil {
+	if i != nil && p.jws != nil {
 		_, err := v.verifySignature(ctx, digestOf(token), i, p)
 		e.add("signature", told("kid:", nil, p.jws.header.KeyID), "", err)
 	}
@@ -61,6 +61,23 @@ type explanation struct {
 	v     *Verifier
 	now   time.Time
 	steps []Step
+}
+
+// read takes the claims from the token, or from the issuer.
+func (e *explanation) read(ctx context.Context, token string) (*parsed, error) {
+	if e.v.introspector != nil && isOpaque(token) {
+		e.add("form", fmt.Sprintf("an opaque token of %d bytes", len(token)), "", nil)
+		p, err := e.v.introspect(ctx, digestOf(token), token)
+		e.add("introspection", e.v.introspector.issuer.Name+" says what it means", "", err)
+		return p, err
+	}
+	p, err := parseToken(token, e.v.headers)
+	if err != nil {
+		e.add("form", fmt.Sprintf("%d bytes", len(token)), "", err)
+		return nil, err
+	}
+	e.add("form", fmt.Sprintf("a signed JWT of %d bytes, alg is %s", len(token), p.jws.header.Algorithm), acceptedAlgorithms(), nil)
+	return p, nil
 }
 
 func (e *explanation) add(name, found, accepted string, err error) {

@@ -80,7 +80,7 @@ func (v *Verifier) unknownIssuer(p *parsed) error {
 
 // notCompact says what a text is that is no JWS in compact form.
 func notCompact(token string) string {
-	const opaque = "an opaque token and no JWT: have the provider give JWT access tokens (Auth0: name an audience; Zitadel, Hydra: choose JWT), or send the ID token"
+	const opaque = "an opaque token and no JWT: have the provider give JWT access tokens (Auth0: name an audience; Zitadel, Hydra: choose JWT), send the ID token, or say where the issuer is asked about opaque ones (introspection=)"
 	bare := strings.TrimSpace(token)
 	switch {
 	case bare == "":

@@ -55,11 +55,16 @@ func (g guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	redirect := resp.StatusCode/100 == 3 && resp.Header.Get("Location") != ""
 	if resp.StatusCode != http.StatusOK && !redirect {
 		resp.Body.Close()
-		return nil, fmt.Errorf("answered with status %d", resp.StatusCode)
+		return nil, &statusError{resp.StatusCode}
 	}
 	resp.Body = &boundedBody{ReadCloser: resp.Body, left: maxResponseBytes}
 	return resp, nil
 }
+
+// statusError is an answer of another HTTP status than 200.
+type statusError struct{ code int }
+
+func (e *statusError) Error() string { return fmt.Sprintf("answered with status %d", e.code) }
 
 // CloseIdleConnections lets http.Client.CloseIdleConnections through.
 func (g guard) CloseIdleConnections() {

@@ -25,6 +25,8 @@ type Issuer struct {
 	DiscoveryURL string
 	// KeysURL is where the keys are fetched from, without discovery.
 	KeysURL string
+	// Introspection is where it is asked about opaque tokens. These name nobody, so one issuer at most has it. nil: none.
+	Introspection *Introspection
 }
 
 // Options of a [Verifier].
@@ -58,6 +60,7 @@ type Verifier struct {
 	rolesClaims   []string
 	skew          time.Duration
 	observe       func(result string, d time.Duration)
+	introspector  *introspector // nil: opaque tokens are refused
 
 	cache   *cache
 	headers *headers
@@ -118,6 +121,11 @@ func NewVerifier(o Options) (*Verifier, error) {
 		i := newIssuer(asked, client, logger)
 		v.issuers = append(v.issuers, i)
 		v.byName[asked.Name] = i
+		if asked.Introspection != nil && v.introspector != nil {
+			return nil, errors.New("auth: two issuers with introspection: nobody knows whose an opaque token is")
+		} else if asked.Introspection != nil {
+			v.introspector = newIntrospector(i, *asked.Introspection)
+		}
 	}
 	for _, audience := range o.Audiences {
 		if audience == "" {
@@ -143,6 +151,9 @@ func (v *Verifier) Run(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
+	if v.introspector != nil {
+		v.introspector.close()
+	}
 	return nil
 }
 
@@ -162,6 +173,10 @@ func (v *Verifier) verify(ctx context.Context, token string, now time.Time) (ide
 	id := digestOf(token)
 	if identity, cached = v.cache.get(id, now); cached {
 		return identity, true, nil
+	}
+	if v.introspector != nil && isOpaque(token) {
+		identity, err = v.verifyOpaque(ctx, id, token, now)
+		return identity, false, err
 	}
 	i, p, err := v.parse(token, now)
 	if err != nil {
@@ -239,9 +254,10 @@ func (v *Verifier) identity(i *issuer, p *parsed) (Identity, error) {
 	}, nil
 }
 
-// Ready reports whether there is an issuer whose tokens can be verified: one whose keys are known.
+// Ready reports whether there is an issuer whose tokens can be verified: one whose keys are known, or that can be asked
+// about opaque ones.
 func (v *Verifier) Ready() bool {
-	return slices.ContainsFunc(v.issuers, func(i *issuer) bool {
+	return v.introspector != nil && v.introspector.trouble() == nil || slices.ContainsFunc(v.issuers, func(i *issuer) bool {
 		set := i.keys.Load()
 		return set != nil && len(set.keys) > 0
 	})
@@ -252,6 +268,11 @@ func (v *Verifier) Status() map[string]string {
 	status := make(map[string]string, len(v.issuers))
 	for _, i := range v.issuers {
 		status[i.Name] = i.status()
+	}
+	if v.introspector != nil {
+		if err := v.introspector.trouble(); err != nil {
+			status[v.introspector.issuer.Name] += "; " + err.Error()
+		}
 	}
 	return status
 }

@@ -15,12 +15,14 @@ type Issuer struct {
 	Prefix    string // begins the usernames of its tokens; empty: none
 	Discovery string // where its discovery document is fetched from; empty: below URL
 	JWKS      string // where its keys are fetched from, without discovery; empty: discovery says
+	// Introspection is where it is asked about opaque tokens; empty: they are refused.
+	Introspection string
 }
 
 // String gives the issuer as it is written in the environment.
 func (i Issuer) String() string {
 	text := i.URL
-	for _, word := range []struct{ name, value string }{{"prefix", i.Prefix}, {"discovery", i.Discovery}, {"jwks", i.JWKS}} {
+	for _, word := range []struct{ name, value string }{{"prefix", i.Prefix}, {"discovery", i.Discovery}, {"jwks", i.JWKS}, {"introspection", i.Introspection}} {
 		if word.value != "" {
 			text += " " + word.name + "=" + word.value
 		}
@@ -52,10 +54,10 @@ func parseIssuer(text string) ([]Issuer, error) {
 	var tenants string
 	for _, word := range words[1:] {
 		name, value, _ := strings.Cut(word, "=")
-		to := map[string]*string{"prefix": &i.Prefix, "discovery": &i.Discovery, "jwks": &i.JWKS, "tenants": &tenants}[name]
+		to := map[string]*string{"prefix": &i.Prefix, "discovery": &i.Discovery, "jwks": &i.JWKS, "tenants": &tenants, "introspection": &i.Introspection}[name]
 		switch {
 		case to == nil:
-			return nil, fmt.Errorf("%q: behind an issuer stand prefix=TEXT, discovery=URL, jwks=URL or tenants=A|B; issuers are separated by commas", word)
+			return nil, fmt.Errorf("%q: behind an issuer stand prefix=TEXT, discovery=URL, jwks=URL, introspection=URL or tenants=A|B; issuers are separated by commas", word)
 		case value == "":
 			return nil, fmt.Errorf("%q says nothing behind the equals sign", word)
 		case *to != "":
@@ -86,7 +88,7 @@ func (i Issuer) forTenants(tenants string) ([]Issuer, error) {
 			return nil, fmt.Errorf("tenant %q is not letters, digits, '-', '_' and '.' alone", tenant)
 		}
 		of := func(text string) string { return strings.ReplaceAll(text, tenantID, tenant) }
-		issuer := Issuer{URL: of(i.URL), Prefix: of(i.Prefix), Discovery: of(i.Discovery), JWKS: of(i.JWKS)}
+		issuer := Issuer{URL: of(i.URL), Prefix: of(i.Prefix), Discovery: of(i.Discovery), JWKS: of(i.JWKS), Introspection: of(i.Introspection)}
 		if err := issuer.problem(); err != nil {
 			return nil, err
 		}
@@ -98,7 +100,7 @@ func (i Issuer) forTenants(tenants string) ([]Issuer, error) {
 const tenantCharacters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_."
 
 func (i Issuer) problem() error {
-	if strings.Contains(i.Prefix+i.Discovery+i.JWKS, tenantID) {
+	if strings.Contains(i.Prefix+i.Discovery+i.JWKS+i.Introspection, tenantID) {
 		return fmt.Errorf("%s stands behind %s, which has none itself", tenantID, i.URL)
 	}
 	if u, err := url.Parse(i.URL); err != nil || !isWebAddress(u) || u.RawQuery != "" { // OpenID Connect Core 2, "iss"
@@ -112,6 +114,9 @@ func (i Issuer) problem() error {
 	}
 	if u, err := url.Parse(i.JWKS); i.JWKS != "" && (err != nil || !isWebAddress(u)) {
 		return fmt.Errorf("jwks=%s is not the address of a key set: https://host/path", i.JWKS)
+	}
+	if u, err := url.Parse(i.Introspection); i.Introspection != "" && (err != nil || !isWebAddress(u)) {
+		return fmt.Errorf("introspection=%s is not an address: https://host/path", i.Introspection)
 	}
 	if i.Discovery != "" && i.JWKS != "" {
 		return errors.New("discovery= and jwks= exclude each other: with the keys' address nothing is left to be discovered")

@@ -16,6 +16,11 @@ func (c *Config) warn(p *Problems) {
 			p.add("OIDC_ISSUER", "%s: keys come over an unencrypted connection; whoever sits on it can forge tokens", u)
 		}
 	}
+	for _, issuer := range c.OIDCIssuers {
+		if u, err := url.Parse(issuer.Introspection); err == nil && u.Scheme == "http" && !isLoopback(u.Hostname()) {
+			p.add("OIDC_ISSUER", "%s: tokens go there over an unencrypted connection, and whoever sits on it can say what they mean", u)
+		}
+	}
 	c.warnOfNoMatch(p)
 	if host, _, err := net.SplitHostPort(c.AdminListen); err == nil && !isLoopback(host) {
 		p.add("ADMIN_LISTEN", "%s can be reached from other machines and asks nobody for a password", c.AdminListen)

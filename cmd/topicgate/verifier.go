@@ -17,7 +17,11 @@ func verifierOptions(c config.Config) (auth.Options, error) {
 		UserAgent:     userAgent(),
 	}
 	for _, i := range c.OIDCIssuers {
-		o.Issuers = append(o.Issuers, auth.Issuer{Name: i.URL, UsernamePrefix: i.Prefix, DiscoveryURL: i.Discovery, KeysURL: i.JWKS})
+		issuer := auth.Issuer{Name: i.URL, UsernamePrefix: i.Prefix, DiscoveryURL: i.Discovery, KeysURL: i.JWKS}
+		if i.Introspection != "" {
+			issuer.Introspection = &auth.Introspection{URL: i.Introspection, ClientID: c.OIDCIntrospectionClientID, ClientSecret: c.OIDCIntrospectionClientSecret.Reveal()}
+		}
+		o.Issuers = append(o.Issuers, issuer)
 	}
 	return o, err
 }
