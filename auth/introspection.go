@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"golang.org/x/sync/semaphore"
+	"golang.org/x/time/rate"
 )
 
 // Introspection is where an issuer says what its opaque tokens mean (RFC 7662).
@@ -33,6 +34,7 @@ const (
 	// introspectionPause is how long nobody asks for a token again after a request for it has failed, nor for any token
 	// after one that shows that the provider cannot answer or does not want to.
 	introspectionPause = time.Second
+	introspectionTold  = 10 * time.Second
 	// maxOpaqueBytes bounds a token that is asked about; real ones have some dozens of bytes.
 	maxOpaqueBytes = 8 << 10
 	// maxIntrospectionBytes bounds an answer: there is no signature that vouches for it, and claims are kept.
@@ -47,6 +49,7 @@ type introspector struct {
 	client *http.Client
 	logger *slog.Logger
 	turns  *semaphore.Weighted
+	told   rate.Sometimes // of failures, at most one in introspectionTold
 
 	// ctx ends with the Verifier; asking counts requests under way.
 	ctx    context.Context
@@ -79,7 +82,7 @@ func newIntrospector(i *issuer, asked Introspection) *introspector {
 	client := *i.client
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // a token goes nowhere else
 	n := &introspector{Introspection: asked, issuer: i, client: &client, logger: i.logger, turns: semaphore.NewWeighted(introspectionTurns),
-		inquiries: make(map[digest]*inquiry), bad: newLRU[badAnswer](waitingEntries, nil)}
+		inquiries: make(map[digest]*inquiry), bad: newLRU[badAnswer](waitingEntries, nil), told: rate.Sometimes{Interval: introspectionTold}}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	return n
 }
@@ -183,8 +186,8 @@ func (n *introspector) settle(q *inquiry, id digest, claims ClaimsSet, err error
 
 	switch {
 	case n.ctx.Err() != nil: // shutting down
-	case !decided && before == nil:
-		n.logger.Warn("introspection failed", "err", err)
+	case !decided && before == nil: // perhaps one token after the other
+		n.told.Do(func() { n.logger.Warn("introspection failed", "err", err) })
 	case !decided:
 		n.logger.Debug("introspection failed", "err", err)
 	case before != nil && after == nil:

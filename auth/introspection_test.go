@@ -17,6 +17,7 @@ import (
 
 const (
 	introspectionURL = "https://issuer.example/introspect"
+	elsewhereURL     = "https://issuer.example/elsewhere" // which nobody is to be sent to with a token
 	opaqueToken      = "ory_at_3xkJ1vYq0.Zp8xLOxBtZp8-_~+/=="
 )
 
@@ -32,6 +33,9 @@ type introspection struct {
 }
 
 func (n *introspection) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.String() == elsewhereURL {
+		return says()(req, "")
+	}
 	if req.URL.String() != introspectionURL {
 		return n.provider.RoundTrip(req)
 	}
@@ -221,6 +225,27 @@ func TestRequestsAtATimeAreBounded(t *testing.T) {
 		wg.Wait()
 		if n.most != introspectionTurns || n.asked() != 10*introspectionTurns {
 			t.Errorf("%d requests, %d at a time; want %d, %d", n.asked(), n.most, 10*introspectionTurns, introspectionTurns)
+		}
+	})
+}
+
+func TestThoseWhoWaitForATurnShareARequestToo(t *testing.T) {
+	introspects(t, func(t *testing.T, b *testbed, n *introspection) {
+		n.answers(func(req *http.Request, token string) (*http.Response, error) {
+			time.Sleep(time.Second)
+			return says()(req, token)
+		})
+		var wg sync.WaitGroup
+		for i := range introspectionTurns {
+			wg.Go(func() { b.want(t, "first", fmt.Sprintf("first-%d", i), "ok") })
+		}
+		synctest.Wait()
+		for range 2 * introspectionTurns {
+			wg.Go(func() { b.want(t, "later", opaqueToken, "ok") })
+		}
+		wg.Wait()
+		if n.asked() != introspectionTurns+1 {
+			t.Errorf("asked %d times; want %d", n.asked(), introspectionTurns+1)
 		}
 	})
 }

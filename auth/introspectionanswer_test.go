@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -26,7 +27,7 @@ func TestAnswersThatSayNothingRefuseNobody(t *testing.T) {
 		"too long":      answers(200, `{"active":false,"x":"`+strings.Repeat("x", maxIntrospectionBytes)+`"}`),
 		"sent elsewhere": func(*http.Request, string) (*http.Response, error) {
 			r := answer(307, "")
-			r.Header.Set("Location", "https://issuer.example/elsewhere")
+			r.Header.Set("Location", elsewhereURL)
 			return r, nil
 		},
 	} {
@@ -36,6 +37,7 @@ func TestAnswersThatSayNothingRefuseNobody(t *testing.T) {
 			if reasonOf(t, err) != ReasonIssuerDown || leaks(opaqueToken, err.Error()) != "" {
 				t.Errorf("%s: Verify() = %v; want %s without the token", name, err, ReasonIssuerDown)
 			}
+			synctest.Wait()
 			if log := b.logged(); !strings.Contains(log, "introspection failed") || leaks(opaqueToken, log) != "" {
 				t.Errorf("%s: the log does not tell, or tells the token: %s", name, log)
 			}
