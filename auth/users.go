@@ -25,7 +25,8 @@ func (u Users) path() string {
 }
 
 // Username returns the name that rules and the broker see: the issuer's prefix, and what is made of the claim, a string
-// or a whole number. Two values of the claim never give one name. The error is a *[Refused].
+// or a whole number. Two values of the claim never give one name (but 7 and "7", which no issuer means to be two users).
+// The error is a *[Refused].
 func (u Users) Username(c ClaimsSet, prefix string) (string, error) {
 	path := u.path()
 	raw, present, _ := c.lookup(path)
