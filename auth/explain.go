@@ -67,7 +67,7 @@ type explanation struct {
 func (e *explanation) read(ctx context.Context, token string) (*parsed, error) {
 	if e.v.introspector != nil && isOpaque(token) {
 		e.add("form", fmt.Sprintf("an opaque token of %d bytes", len(token)), "", nil)
-		p, err := e.v.introspect(ctx, digestOf(token), token)
+		p, err := e.ask(ctx, token)
 		e.add("introspection", e.v.introspector.issuer.Name+" says what it means", "", err)
 		return p, err
 	}
@@ -78,6 +78,17 @@ func (e *explanation) read(ctx context.Context, token string) (*parsed, error) {
 	}
 	e.add("form", fmt.Sprintf("a signed JWT of %d bytes, alg is %s", len(token), p.jws.header.Algorithm), acceptedAlgorithms(), nil)
 	return p, nil
+}
+
+func (e *explanation) ask(ctx context.Context, token string) (*parsed, error) {
+	q, err := e.v.introspector.inquire(ctx, digestOf(token), token)
+	if err == nil {
+		err = q.err
+	}
+	if err != nil {
+		return nil, err
+	}
+	return e.v.introspected(q.claims)
 }
 
 func (e *explanation) add(name, found, accepted string, err error) {

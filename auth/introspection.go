@@ -49,6 +49,10 @@ type introspector struct {
 	client *http.Client
 	logger *slog.Logger
 	turns  *semaphore.Weighted
+	// cached finds what an inquiry has brought, as long as that counts; judge says what an answer means, and keeps it if
+	// it is good.
+	cached func(digest, time.Time) (Identity, bool)
+	judge  func(digest, ClaimsSet, time.Time) (Identity, error)
 	told   rate.Sometimes // of failures, at most one in introspectionTold
 
 	// ctx ends with the Verifier; asking counts requests under way.
@@ -67,9 +71,13 @@ type introspector struct {
 
 // inquiry is one request that any number of callers wait for.
 type inquiry struct {
-	done   chan struct{} // closed when it has ended
-	claims ClaimsSet     // valid then; those of an active token
-	err    error         // a *[Refused] or *[Undecided]
+	done chan struct{} // closed when it has ended
+
+	// Valid then.
+	err      error     // a *[Refused], for a token that is not active, or an *[Undecided]
+	claims   ClaimsSet // without err
+	identity Identity  // that they give
+	refusal  error     // or a *[Refused]
 }
 
 // badAnswer is what keeps a token from being asked for again.
@@ -95,33 +103,29 @@ func isOpaque(token string) bool {
 
 const tokenCharacters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-._~+/"
 
-// claims returns what the provider says of an active token. The error is a *[Refused] or an *[Undecided].
-func (n *introspector) claims(ctx context.Context, id digest, token string) (ClaimsSet, error) {
-	q, err := n.inquire(ctx, id, token)
+// inquire returns an inquiry that has ended: about this token, made for this caller or for another. An error is why
+// there is none.
+func (n *introspector) inquire(ctx context.Context, id digest, token string) (*inquiry, error) {
+	q, err := n.look(id, token, false)
+	if q == nil && err == nil {
+		if err := n.turns.Acquire(ctx, 1); err != nil {
+			return nil, &Undecided{Reason: ReasonIssuerDown, Err: fmt.Errorf("waiting to ask: %w", context.Cause(ctx))}
+		}
+		q, err = n.look(id, token, true)
+	}
 	if err != nil {
-		return ClaimsSet{}, err
+		return nil, err
 	}
 	select {
 	case <-q.done:
-		return q.claims, q.err
+		return q, nil
 	case <-ctx.Done():
-		return ClaimsSet{}, &Undecided{Reason: ReasonIssuerDown, Err: context.Cause(ctx)}
+		return nil, &Undecided{Reason: ReasonIssuerDown, Err: context.Cause(ctx)}
 	}
-}
-
-// inquire joins the request for a token that is under way, or makes one when it is its turn.
-func (n *introspector) inquire(ctx context.Context, id digest, token string) (*inquiry, error) {
-	if q, err := n.look(id, token, false); q != nil || err != nil {
-		return q, err
-	}
-	if err := n.turns.Acquire(ctx, 1); err != nil {
-		return nil, &Undecided{Reason: ReasonIssuerDown, Err: fmt.Errorf("waiting to ask: %w", context.Cause(ctx))}
-	}
-	return n.look(id, token, true)
 }
 
 // look returns what is known of a token: the request that is under way, or why none is made. It makes one if the caller
-// has a turn, which it takes over.
+// has a turn, which the request takes over.
 func (n *introspector) look(id digest, token string, turn bool) (*inquiry, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -138,13 +142,16 @@ func (n *introspector) look(id digest, token string, turn bool) (*inquiry, error
 	case n.err != nil && now.Sub(n.failedAt) < introspectionPause:
 		err = &Undecided{Reason: ReasonIssuerDown, Err: n.err}
 	case turn:
-		turn = false // the request has it
+		if identity, ok := n.cached(id, now); ok { // since the caller looked, while it waited
+			q = answered(identity)
+			break
+		}
+		turn = false
 		q = &inquiry{done: make(chan struct{})}
 		n.inquiries[id] = q
 		n.asking.Go(func() {
 			defer n.turns.Release(1)
-			claims, err := n.ask(token)
-			n.settle(q, id, claims, err)
+			n.settle(q, id, n.answer(q, id, token))
 		})
 	}
 	if turn {
@@ -156,9 +163,25 @@ func (n *introspector) look(id digest, token string, turn bool) (*inquiry, error
 	return q, nil
 }
 
+// answered is an inquiry about a token that another one has found good.
+func answered(identity Identity) *inquiry {
+	q := &inquiry{done: make(chan struct{}), identity: identity}
+	q.claims, _ = ParseClaimsSet([]byte(identity.Claims)) // which was read before
+	close(q.done)
+	return q
+}
+
+// answer asks, and has the answer judged.
+func (n *introspector) answer(q *inquiry, id digest, token string) (err error) {
+	if q.claims, err = n.ask(token); err == nil {
+		q.identity, q.refusal = n.judge(id, q.claims, time.Now())
+	}
+	return err
+}
+
 // settle keeps what a request brought and wakes those who wait for it.
-func (n *introspector) settle(q *inquiry, id digest, claims ClaimsSet, err error) {
-	q.claims, q.err = claims, err
+func (n *introspector) settle(q *inquiry, id digest, err error) {
+	q.err = err
 	_, word := err.(*Refused)
 	decided := err == nil || word
 	if !decided {
@@ -171,6 +194,8 @@ func (n *introspector) settle(q *inquiry, id digest, claims ClaimsSet, err error
 	switch {
 	case word:
 		n.bad.Add(id, badAnswer{q.err, now.Add(inactiveFresh)})
+	case decided && q.refusal != nil:
+		n.bad.Add(id, badAnswer{q.refusal, now.Add(inactiveFresh)})
 	case !decided:
 		n.bad.Add(id, badAnswer{q.err, now.Add(introspectionPause)})
 	}
@@ -211,44 +236,14 @@ func (n *introspector) close() {
 	n.asking.Wait()
 }
 
-// introspect asks the issuer what an opaque token means, and holds the answer to what is asked of a JWT.
-func (v *Verifier) introspect(ctx context.Context, id digest, token string) (*parsed, error) {
-	claims, err := v.introspector.claims(ctx, id, token)
-	if err != nil {
-		return nil, err
-	}
-	p := &parsed{claims: claims}
-	var ok bool
-	if p.issuer, ok = claims.Text("iss"); !ok {
-		return nil, refused(ReasonMalformed, "iss is not a string")
-	}
-	if p.issuer == "" { // it may be left out (RFC 7662 section 2.2): who else should have given the token?
-		p.issuer = v.introspector.issuer.Name
-	}
-	return p, nil
-}
-
 // verifyOpaque is verify for an opaque token.
-func (v *Verifier) verifyOpaque(ctx context.Context, id digest, token string, now time.Time) (Identity, error) {
-	p, err := v.introspect(ctx, id, token)
-	if err != nil {
+func (v *Verifier) verifyOpaque(ctx context.Context, id digest, token string) (Identity, error) {
+	q, err := v.introspector.inquire(ctx, id, token)
+	switch {
+	case err != nil:
 		return Identity{}, err
+	case q.err != nil:
+		return Identity{}, q.err
 	}
-	i := v.introspector.issuer
-	if p.issuer != i.Name {
-		return Identity{}, v.unknownIssuer(p)
-	}
-	if err := v.check(p, now); err != nil {
-		return Identity{}, err
-	}
-	identity, err := v.identity(i, p)
-	if err != nil {
-		return Identity{}, err
-	}
-	until := now.Add(introspectionFresh)
-	if p.expires.Before(until) {
-		until = p.expires
-	}
-	v.cache.put(id, &verified{identity: identity, issuer: i, generation: i.generation(), until: until, bytes: len(token) + len(identity.Claims)})
-	return identity, nil
+	return q.identity, q.refusal
 }

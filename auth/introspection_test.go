@@ -250,6 +250,50 @@ func TestThoseWhoWaitForATurnShareARequestToo(t *testing.T) {
 	})
 }
 
+// Those who get their turn one after the other find what the first of them has brought.
+func TestThoseWhoGetTheirTurnLateAskNoMore(t *testing.T) {
+	introspects(t, func(t *testing.T, b *testbed, n *introspection) {
+		n.answers(func(req *http.Request, token string) (*http.Response, error) {
+			var seconds int
+			if _, err := fmt.Sscanf(token, "for-%d", &seconds); err != nil {
+				seconds = 1
+			}
+			time.Sleep(time.Duration(seconds) * time.Second)
+			return says()(req, token)
+		})
+		var wg sync.WaitGroup
+		// One turn gets free after a second, the next one after four; both are waited for.
+		for i := range introspectionTurns {
+			token := fmt.Sprintf("for-4-%d", i)
+			if i == 0 {
+				token = "for-1"
+			}
+			wg.Go(func() { b.want(t, "first", token, "ok") })
+		}
+		synctest.Wait()
+		for range introspectionTurns {
+			wg.Go(func() { b.want(t, "later", opaqueToken, "ok") })
+			synctest.Wait()
+		}
+		wg.Wait()
+		if n.asked() != introspectionTurns+1 {
+			t.Errorf("asked %d times; want %d", n.asked(), introspectionTurns+1)
+		}
+	})
+}
+
+func TestRefusedTokenIsNotAskedAboutAgainAtOnce(t *testing.T) {
+	introspects(t, func(t *testing.T, b *testbed, n *introspection) {
+		n.answers(says(claims{"aud": "web"}))
+		for range 10 {
+			b.want(t, "for others", opaqueToken, ReasonWrongAudience)
+		}
+		if n.asked() != 1 {
+			t.Errorf("asked %d times; want once", n.asked())
+		}
+	})
+}
+
 func TestProviderThatIsAwayIsLeftAloneForAWhile(t *testing.T) {
 	introspects(t, func(t *testing.T, b *testbed, n *introspection) {
 		n.answers(answers(503, ""))

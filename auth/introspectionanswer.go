@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 )
 
 // ask makes one request. A *[Refused] is the provider's word; any other error is none.
@@ -98,4 +99,42 @@ func concernsAll(err error) bool {
 		}
 	}
 	return true
+}
+
+// introspected reads the claims of an answer as those of a token.
+func (v *Verifier) introspected(claims ClaimsSet) (*parsed, error) {
+	p := &parsed{claims: claims}
+	var ok bool
+	if p.issuer, ok = claims.Text("iss"); !ok {
+		return nil, refused(ReasonMalformed, "iss is not a string")
+	}
+	if p.issuer == "" { // it may be left out (RFC 7662 section 2.2): who else should have given the token?
+		p.issuer = v.introspector.issuer.Name
+	}
+	return p, nil
+}
+
+// judgeOpaque holds an answer to what is asked of a JWT, and keeps what it gives.
+func (v *Verifier) judgeOpaque(id digest, claims ClaimsSet, now time.Time) (Identity, error) {
+	p, err := v.introspected(claims)
+	if err != nil {
+		return Identity{}, err
+	}
+	i := v.introspector.issuer
+	if p.issuer != i.Name {
+		return Identity{}, v.unknownIssuer(p)
+	}
+	if err := v.check(p, now); err != nil {
+		return Identity{}, err
+	}
+	identity, err := v.identity(i, p)
+	if err != nil {
+		return Identity{}, err
+	}
+	until := now.Add(introspectionFresh)
+	if p.expires.Before(until) {
+		until = p.expires
+	}
+	v.cache.put(id, &verified{identity: identity, issuer: i, generation: i.generation(), until: until, bytes: len(identity.Claims)})
+	return identity, nil
 }

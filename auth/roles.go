@@ -42,11 +42,14 @@ func (c ClaimsSet) elsewhere(path string) (bool, error) {
 // without its roles a principal could be allowed more than with them. The error is a *[Refused].
 func (c ClaimsSet) Roles(paths ...string) ([]string, error) {
 	var unique []string
-	seen := make(map[string]struct{})
+	var seen map[string]struct{}
 	for _, path := range paths {
 		found, err := c.rolesAt(path)
 		if err != nil {
 			return nil, err
+		}
+		if seen == nil {
+			seen = make(map[string]struct{}, len(found))
 		}
 		for _, role := range found {
 			if strings.ContainsRune(role, utf8.RuneError) {

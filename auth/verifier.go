@@ -98,7 +98,9 @@ func NewVerifier(o Options) (*Verifier, error) {
 		if !ok {
 			return nil, errors.New("auth: the default transport was replaced: set HTTPClient")
 		}
-		o.HTTPClient = &http.Client{Transport: transport.Clone()} // own connections, closed by Run
+		transport = transport.Clone() // own connections, closed by Run
+		transport.MaxIdleConnsPerHost = introspectionTurns
+		o.HTTPClient = &http.Client{Transport: transport}
 	}
 	if v.skew < 0 {
 		return nil, errors.New("auth: clock skew is negative")
@@ -125,6 +127,7 @@ func NewVerifier(o Options) (*Verifier, error) {
 			return nil, errors.New("auth: two issuers with introspection: nobody knows whose an opaque token is")
 		} else if asked.Introspection != nil {
 			v.introspector = newIntrospector(i, *asked.Introspection)
+			v.introspector.cached, v.introspector.judge = v.cache.get, v.judgeOpaque
 		}
 	}
 	for _, audience := range o.Audiences {
@@ -175,7 +178,7 @@ func (v *Verifier) verify(ctx context.Context, token string, now time.Time) (ide
 		return identity, true, nil
 	}
 	if v.introspector != nil && isOpaque(token) {
-		identity, err = v.verifyOpaque(ctx, id, token, now)
+		identity, err = v.verifyOpaque(ctx, id, token)
 		return identity, false, err
 	}
 	i, p, err := v.parse(token, now)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -66,18 +67,18 @@ func tryConnections(ctx context.Context, c config.Config, stdout io.Writer) erro
 		found["issuer "+issuer] = text
 	}
 	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
-	wrong := 0
+	var wrong []string
 	for _, part := range slices.Sorted(maps.Keys(found)) {
 		fmt.Fprintf(table, "%s\t%s\n", part, found[part])
 		if found[part] != "ok" && (part != "redis" || c.UsesRedis()) {
-			wrong++
+			wrong = append(wrong, part)
 		}
 	}
 	if err := table.Flush(); err != nil {
 		return failed(err)
 	}
-	if wrong > 0 {
-		return failed(fmt.Errorf("%s not as they should be", count(wrong, "part")))
+	if wrong != nil {
+		return failed(fmt.Errorf("not as it should be: %s", strings.Join(wrong, ", ")))
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ func TestConfigCheckTriesConnections(t *testing.T) {
 	rules := writeFile(t, "acl", "pattern read a\n")
 	got = topicgate(t, []string{"TOPICGATE_OIDC_ISSUER=" + issuer + " prefix=a:, http://127.0.0.1:1 prefix=b:", "TOPICGATE_OIDC_AUDIENCE=a", "TOPICGATE_REDIS_URL=none",
 		"TOPICGATE_POLICY_FILE=" + rules, "TOPICGATE_UPSTREAM_URLS=tcp://" + broker + ",tcp://127.0.0.1:1"}, "", "config", "--check", "--connect")
-	if got.status != exitFailed || got.stderr != "topicgate: 2 parts not as they should be\n" {
+	if got.status != exitFailed || got.stderr != "topicgate: not as it should be: broker 127.0.0.1:1, issuer http://127.0.0.1:1\n" {
 		t.Errorf("config --check --connect = %+v; want status 1 for a broker and an issuer", got)
 	}
 	for part, want := range map[string]string{
