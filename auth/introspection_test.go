@@ -250,6 +250,20 @@ func TestThoseWhoWaitForATurnShareARequestToo(t *testing.T) {
 	})
 }
 
+func TestKeysThatChangeMakeNobodyAskAgain(t *testing.T) {
+	introspects(t, func(t *testing.T, b *testbed, n *introspection) {
+		b.want(t, "new", opaqueToken, "ok")
+		later := newKey("later")
+		n.publish(later)
+		pass(fetchInterval)
+		b.want(t, "of a later key", later.token(), "ok")
+		b.want(t, "after the keys have changed", opaqueToken, "ok")
+		if n.asked() != 1 {
+			t.Errorf("asked %d times; want once", n.asked())
+		}
+	})
+}
+
 // Those who get their turn one after the other find what the first of them has brought.
 func TestThoseWhoGetTheirTurnLateAskNoMore(t *testing.T) {
 	introspects(t, func(t *testing.T, b *testbed, n *introspection) {

@@ -72,6 +72,10 @@ func checkActive(claims ClaimsSet) error {
 			return refused(ReasonWrongType, name+" is not that of a bearer access token")
 		}
 	}
+	// A token that only who has a certain key may use (RFC 7800): nobody here could show that.
+	if raw, bound := claims.get("cnf"); bound && raw != "null" {
+		return refused(ReasonWrongType, "it has the claim cnf: its client would have to prove that it has a key")
+	}
 	return nil
 }
 
@@ -135,6 +139,6 @@ func (v *Verifier) judgeOpaque(id digest, claims ClaimsSet, now time.Time) (Iden
 	if p.expires.Before(until) {
 		until = p.expires
 	}
-	v.cache.put(id, &verified{identity: identity, issuer: i, generation: i.generation(), until: until, bytes: len(identity.Claims)})
+	v.cache.put(id, &verified{identity: identity, until: until, bytes: len(identity.Claims)})
 	return identity, nil
 }

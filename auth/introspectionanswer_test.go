@@ -69,6 +69,7 @@ func TestAnswerIsHeldToWhatIsAskedOfAJWT(t *testing.T) {
 		{"a refresh token of Keycloak", claims{"typ": "Refresh"}, ReasonWrongType},
 		{"an ID token", claims{"typ": "ID"}, ReasonWrongType},
 		{"one that its client must prove to have", claims{"token_type": "DPoP"}, ReasonWrongType},
+		{"one that is bound to a certificate", claims{"token_type": "Bearer", "cnf": claims{"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}}, ReasonWrongType},
 		{"of a kind that is no text", claims{"token_type": 1}, ReasonWrongType},
 		{"a logout token", claims{"events": claims{}}, ReasonWrongType},
 	} {

@@ -86,3 +86,20 @@ func TestAnOpaqueTokenIsWhatItsIssuerSays(t *testing.T) {
 		t.Error("a token or the secret stands in a log")
 	}
 }
+
+// The same with a provider that is not ours: npm oidc-provider.
+func TestOpaqueTokensOfACertifiedProvider(t *testing.T) {
+	t.Parallel()
+	s := prepareStack(t, "role moderator\ntopic write mod/only\n")
+	p := startProviderOf(t, "opaque", map[string][]string{"alice": {"moderator"}})
+	g := launchGateway(t, s.settings(settings{"OIDC_ISSUER": p.issuer + " introspection=" + p.issuer + "/token/introspection",
+		"OIDC_INTROSPECTION_CLIENT_ID": "gate", "OIDC_INTROSPECTION_CLIENT_SECRET": "a secret: 100%"}))
+	eventually(t, "the gateway answers /healthz", func() bool { return g.status("/healthz") == 200 })
+	for name, allowed := range map[string]bool{"alice": true, "bob": false} {
+		w := g.connect(t, frames.V5, "c", p.login(t, name))
+		if got := w.publish(message("mod/only", "x", 1)) < 0x80; got != allowed {
+			t.Errorf("%s's PUBLISH allowed: %v; want %v, by the role", name, got, allowed)
+		}
+		s.broker.stderr.await(t, "as "+name+":c ")
+	}
+}
