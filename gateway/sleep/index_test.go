@@ -83,7 +83,7 @@ func TestTheIndexInMemoryIsBounded(t *testing.T) {
 			x.Note(fmt.Sprint("user ", n), fmt.Sprint("id ", n), time.Hour)
 			if n%1000 == 0 {
 				time.Sleep(time.Second)
-		synctest.Wait()
+				synctest.Wait()
 			}
 		}
 		time.Sleep(time.Second)
