@@ -64,7 +64,7 @@ func (s *Session) begin(conn upstream.Conn, connect *frames.Connect, connack fra
 	}
 	s.resumed = connack.SessionPresent
 	// Of what nobody knows the subscriptions of, the client is to ask for anew; what the broker has queued comes.
-	connack.SessionPresent = s.resumed && stored != nil
+	connack.SessionPresent = s.resumed && stored != nil && !stored.Older
 	if err := s.passConnack(connack); err != nil {
 		return err
 	}
