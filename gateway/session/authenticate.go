@@ -143,14 +143,7 @@ func (s *Session) authorize(ctx context.Context, opening *store.Opening, connect
 	if connect.Will == nil {
 		return nil
 	}
-	s.will = newWill(connect.Will)
-	if d := s.judgeWill(); !d.Allowed {
-		s.rejectWill(d)
-		r := refusedWill
-		r.topic = s.will.topicName
-		return &r
-	}
-	return nil
+	return s.admitWill(connect.Will)
 }
 
 // principal is who the policy is asked about.

@@ -163,12 +163,15 @@ func (v *vigil) changed() {
 // look judges the Will, and calls it off if it may not be published.
 func (v *vigil) look() {
 	for v.again.Swap(false) {
-		d := v.host.judgeWill(v.grant.Access(), v.will)
-		if v.grant.Standing() == store.Good && d.Allowed {
+		r := v.host.judgeWill(v.grant, v.username, v.will)
+		switch {
+		case r == nil && v.grant.Standing() == store.Good:
 			continue
+		case r == nil:
+			r = &rejection{reason: "policy"}
 		}
 		if v.host.vigils.forget(v) {
-			v.callOff(reasonOf(d))
+			v.callOff(r.reason)
 		}
 		return
 	}

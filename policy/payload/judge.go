@@ -106,10 +106,9 @@ func (c *Checks) words(name string) *Words {
 	return c.Words[name]
 }
 
-// Stamps gives the payload that goes on after the `stamp` lines among rules: payload itself when there are none, else
-// one that is appended to dst.
-func Stamps(rules []*policy.Rule, dst, payload []byte, username string) ([]byte, *Refusal) {
-	stamped := false
+// Stamps appends to dst the payload that goes on after the `stamp` lines among rules; stamped is false when there are none.
+func Stamps(rules []*policy.Rule, dst, payload []byte, username string) (out []byte, stamped bool, refusal *Refusal) {
+	out = payload
 	for _, r := range rules {
 		d := r.Directive()
 		if d.Kind != policy.Stamp {
@@ -118,11 +117,11 @@ func Stamps(rules []*policy.Rule, dst, payload []byte, username string) ([]byte,
 		if stamped { // dst holds what the next one reads
 			dst = nil
 		}
-		out, err := Stamp(dst, payload, d.Member, username)
-		if err != nil {
-			return nil, &Refusal{r, ReasonStamp, "", err.Error()}
+		var err error
+		if out, err = Stamp(dst, out, d.Member, username); err != nil {
+			return nil, false, &Refusal{r, ReasonStamp, "", err.Error()}
 		}
-		payload, stamped = out, true
+		stamped = true
 	}
-	return payload, nil
+	return out, stamped, nil
 }

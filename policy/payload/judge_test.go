@@ -65,14 +65,14 @@ func TestEveryCheckCounts(t *testing.T) {
 }
 
 func TestStamps(t *testing.T) {
-	got, r := Stamps(rulesOf(t, "stamp x json=from\nstamp x json=by"), make([]byte, 0, 100), []byte(`{"by":1}`), "alice")
-	if want := `{"from":"alice","by":"alice"}`; r != nil || string(got) != want {
+	got, stamped, r := Stamps(rulesOf(t, "stamp x json=from\nstamp x json=by"), make([]byte, 0, 100), []byte(`{"by":1}`), "alice")
+	if want := `{"from":"alice","by":"alice"}`; r != nil || !stamped || string(got) != want {
 		t.Errorf("Stamps = %s, %+v; want %s", got, r, want)
 	}
-	if _, r := Stamps(rulesOf(t, "stamp x json=from"), nil, []byte("hi"), "alice"); r == nil || r.Reason != ReasonStamp || r.Rule.Text != "stamp x json=from" {
+	if _, _, r := Stamps(rulesOf(t, "stamp x json=from"), nil, []byte("hi"), "alice"); r == nil || r.Reason != ReasonStamp || r.Rule.Text != "stamp x json=from" {
 		t.Errorf("Stamps of no object: %+v", r)
 	}
-	if got, r := Stamps(rulesOf(t, "limit x max_qos=0"), nil, []byte("hi"), "alice"); r != nil || string(got) != "hi" {
+	if got, stamped, r := Stamps(rulesOf(t, "limit x max_qos=0"), nil, []byte("hi"), "alice"); r != nil || stamped || string(got) != "hi" {
 		t.Errorf("Stamps without any = %q, %+v", got, r)
 	}
 }

