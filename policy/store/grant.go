@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -35,6 +36,7 @@ type Grant struct {
 
 	// Replaced by build, loaded for every packet.
 	access   atomic.Pointer[policy.Access]
+	checked  atomic.Pointer[checked] // nil: no directive of access names anything
 	standing atomic.Uint32
 	behind   atomic.Bool // what it lacks is too old; see cache.judgeGrants
 
@@ -57,7 +59,19 @@ func (g *Grant) Access() *policy.Access {
 
 // Checked returns what Access does, and with it what its `check` directives name.
 func (g *Grant) Checked() (*policy.Access, *payload.Checks) {
-	return g.Access(), nil
+	if g.store.away.Load() || g.behind.Load() {
+		return g.store.nothing, nil
+	}
+	if c := g.checked.Load(); c != nil {
+		return c.access, c.checks
+	}
+	return g.access.Load(), nil
+}
+
+// checked is an Access together with what its directives name.
+type checked struct {
+	access *policy.Access
+	checks *payload.Checks
 }
 
 // Standing returns whether the session may go on. Blocked and Revoked stay what
@@ -283,12 +297,29 @@ func (g *Grant) build(v basis) (differs bool) {
 	} else {
 		access = before.Next(v.principal, v.sets, v.rulesets...)
 	}
-	if before != nil && access.Same(before) {
+	same := before != nil && access.Same(before)
+	if same {
+		access = before
+	}
+	if !g.put(access, v.checks) && same {
 		return g.standing.Swap(standing) != standing
 	}
-	g.access.Store(access)
 	g.standing.Store(standing)
 	return true
+}
+
+// put puts access and what belongs to it in force, and tells whether the latter is another. Whoever has seen the
+// directives of an Access finds with Checked what they name, or a later Access.
+func (g *Grant) put(access *policy.Access, checks *payload.Checks) (differs bool) {
+	had := g.checked.Load()
+	if checks == nil {
+		g.access.Store(access)
+		g.checked.Store(nil)
+		return had != nil
+	}
+	g.checked.Store(&checked{access, checks})
+	g.access.Store(access)
+	return had == nil || !maps.Equal(had.checks.Schemas, checks.Schemas) || !maps.Equal(had.checks.Words, checks.Words)
 }
 
 // rebuild brings g up to date, unless something that it needs newly has not been
@@ -345,6 +376,7 @@ func (g *Grant) tell() {
 type basis struct {
 	principal policy.Principal
 	sets      map[string]policy.Set
+	checks    *payload.Checks // nil: no directive names anything
 	rulesets  []*policy.Ruleset
 	standing  Standing
 	unknown   bool
@@ -358,11 +390,12 @@ func (s *Store) resolve(g *Grant) (needed []*entry, v basis) {
 	p := g.principal
 	v = basis{principal: p, sets: make(map[string]policy.Set)}
 	needed = make([]*entry, 0, 16)
-	var names []string
+	var names, schemas, words []string
 	add := func(rules *policy.Ruleset) {
 		if rules != nil {
 			v.rulesets = append(v.rulesets, rules)
 			names = append(names, rules.SetNames()...)
+			schemas, words = append(schemas, rules.Schemas()...), append(words, rules.Words()...)
 		}
 	}
 	add(s.file.Load())
@@ -406,6 +439,15 @@ func (s *Store) resolve(g *Grant) (needed []*entry, v basis) {
 		if name != policy.RolesSet && validSetName(name) {
 			v.sets[name] = need(setKind, p.Username, name).set
 		}
+	}
+	if schemas != nil || words != nil {
+		v.checks = &payload.Checks{Schemas: make(map[string]*payload.Schema), Words: make(map[string]*payload.Words)}
+	}
+	for _, name := range distinct(schemas) {
+		v.checks.Schemas[name] = need(schemaKind, "", name).schema
+	}
+	for _, name := range distinct(words) {
+		v.checks.Words[name] = need(wordsKind, "", name).forbidden()
 	}
 	blocked := need(blockedKind, p.Username, "")
 	v.unknown = blocked.unknown
