@@ -35,6 +35,7 @@
 // nothing.
 //
 //	a Table's turn  -> its mu, IDs.mu, both Outbounds, reviewRequest.mu, sleep's Store.mu, credentials.mu
+//	rates.mu        -> the mu of a user's rates
 //	ending.mu       -> Lot.mu, a socket's deadline (writing.mu), IDs.mu
 //	Outbound.mu     -> a socket's turn -> its deadline; over a write, so for up to the write timeout
 //	CertReloader.mu -> none, but over the reading of files
