@@ -5,10 +5,10 @@
 //
 // # What a payload may cost
 //
-// Everything here is linear in the payload, but for what the author of a schema asks for: patterns are RE2's, numbers
-// are bounded before anybody computes with them, nesting is at most [MaxDepth], and nothing outside the schema's own
-// text is ever loaded. A schema that refers to itself in several alternatives may still cost two to the power of the
-// nesting: who writes schemas is trusted with that.
+// Everything here is linear in the payload. Patterns are RE2's, numbers are bounded before anybody computes with them,
+// nesting is at most [MaxDepth], and nothing outside a schema's own text is ever loaded. A schema that refers to itself in
+// several alternatives would cost a power of the nesting: such a one takes payloads only as deep as keeps the
+// subschemas that look at one value below a bound (visits.go).
 //
 // # Words
 //

@@ -20,13 +20,14 @@ const maxNumber = 64
 type document struct {
 	read    bool
 	value   any
+	depth   int    // of arrays and objects in one another
 	problem string // why it is none
 }
 
 // readDocument reads one JSON text (RFC 8259). Members of the same name are refused: readers take one or the other.
 func readDocument(payload []byte) document {
 	d := document{read: true}
-	if tooDeep(payload) {
+	if d.depth = depth(payload); d.depth > MaxDepth {
 		d.problem = fmt.Sprintf("the JSON is nested deeper than %d levels", MaxDepth)
 		return d
 	}
@@ -120,14 +121,18 @@ func modest(number []byte) bool {
 	return len(strings.TrimLeft(string(number[i+1:]), "+-0")) <= 3
 }
 
-// tooDeep counts brackets outside of strings. Of what is no JSON it may say anything.
-func tooDeep(text []byte) bool {
+func tooDeep(text []byte) bool { return depth(text) > MaxDepth }
+
+// depth counts brackets outside of strings, as far as MaxDepth and one more. Of what is no JSON it may say anything.
+func depth(text []byte) (most int) {
 	depth := 0
 	for i := 0; i < len(text); i++ {
 		switch text[i] {
 		case '{', '[':
-			if depth++; depth > MaxDepth {
-				return true
+			if depth++; depth > most {
+				if most = depth; most > MaxDepth {
+					return most
+				}
 			}
 		case '}', ']':
 			depth--
@@ -139,5 +144,5 @@ func tooDeep(text []byte) bool {
 			}
 		}
 	}
-	return false
+	return most
 }

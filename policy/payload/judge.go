@@ -72,10 +72,7 @@ func Check(rules []*policy.Rule, payload []byte, checks *Checks) *Refusal {
 			if !text.read {
 				text = readDocument(payload)
 			}
-			if text.problem != "" {
-				return &Refusal{r, ReasonSchema, "", text.problem}
-			}
-			if pointer, detail, ok := schema.check(text.value); !ok {
+			if pointer, detail, ok := schema.check(text); !ok {
 				return &Refusal{r, ReasonSchema, pointer, detail}
 			}
 		}

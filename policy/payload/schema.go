@@ -15,7 +15,10 @@ import (
 const MaxSchema = 256 << 10
 
 // Schema is a compiled JSON Schema. It is immutable.
-type Schema struct{ compiled *jsonschema.Schema }
+type Schema struct {
+	compiled *jsonschema.Schema
+	depth    int // that a payload may have; see visits.go
+}
 
 const dialect = "https://json-schema.org/draft/2020-12/schema"
 
@@ -48,7 +51,7 @@ func NewSchema(text string) (s *Schema, err error) {
 	if err != nil {
 		return nil, plain(err)
 	}
-	return &Schema{compiled}, nil
+	return &Schema{compiled, depthOf(compiled)}, nil
 }
 
 // plain is an error of the compiler's on one line.
@@ -71,13 +74,19 @@ func (noLoader) Load(url string) (any, error) {
 }
 
 // check tells whether a decoded document is as the schema has it.
-func (s *Schema) check(value any) (pointer, detail string, ok bool) {
+func (s *Schema) check(doc document) (pointer, detail string, ok bool) {
+	switch {
+	case doc.problem != "":
+		return "", doc.problem, false
+	case doc.depth > s.depth:
+		return "", fmt.Sprintf("the JSON is nested deeper than the %d levels that this schema can be asked about", s.depth), false
+	}
 	defer func() {
 		if recover() != nil { // a mistake of the library's refuses one message
 			pointer, detail, ok = "", "the message could not be checked", false
 		}
 	}()
-	err := s.compiled.Validate(value)
+	err := s.compiled.Validate(doc.value)
 	if err == nil {
 		return "", "", true
 	}

@@ -47,10 +47,7 @@ func TestSchema(t *testing.T) {
 		{strings.Repeat("[", 10_000), "", "nested deeper"},
 	} {
 		doc := readDocument([]byte(tt.payload))
-		pointer, detail, ok := "", doc.problem, false
-		if detail == "" {
-			pointer, detail, ok = s.check(doc.value)
-		}
+		pointer, detail, ok := s.check(doc)
 		if ok != (tt.detail == "") || pointer != tt.pointer || !strings.Contains(detail, tt.detail) {
 			t.Errorf("%.100s: %q, %q, %v; want %q, %q", tt.payload, pointer, detail, ok, tt.pointer, tt.detail)
 		}
@@ -87,8 +84,45 @@ func TestASchemaThatGoesInCirclesRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, ok := s.check("x"); ok {
+	if _, _, ok := s.check(readDocument([]byte(`"x"`))); ok {
 		t.Error("a schema that says nothing of its own lets everything pass")
+	}
+}
+
+// A payload is nested only as deep as a schema can be asked about in time that grows with its bytes.
+func TestASchemaThatBranchesTakesNoDeepPayloads(t *testing.T) {
+	for _, tt := range []struct {
+		name, text string
+		least      int // depth
+		most       int
+	}{
+		{"flat", chatSchema, MaxDepth, MaxDepth},
+		{"a list of itself", `{"items":{"$ref":"#"}}`, MaxDepth, MaxDepth},
+		{"a tree with two members", `{"properties":{"left":{"$ref":"#"},"right":{"$ref":"#"}},"additionalProperties":{"$ref":"#"}}`, MaxDepth, MaxDepth},
+		{"pairs", `{"prefixItems":[{"$ref":"#"},{"$ref":"#"}],"items":{"$ref":"#"}}`, MaxDepth, MaxDepth},
+		{"two alternatives", `{"anyOf":[{"items":{"$ref":"#"}},{"items":{"$ref":"#"}}]}`, 5, 11},
+		{"three kinds of nodes", `{"oneOf":[{"$ref":"#/$defs/a"},{"$ref":"#/$defs/b"},{"$ref":"#/$defs/c"}],"$defs":{
+			"a":{"properties":{"kind":{"const":"a"},"in":{"items":{"$ref":"#"}}}},
+			"b":{"properties":{"kind":{"const":"b"},"in":{"items":{"$ref":"#"}}}},
+			"c":{"properties":{"kind":{"const":"c"},"in":{"items":{"$ref":"#"}}}}}}`, 6, 14},
+		{"patterns that match the same", `{"patternProperties":{"a":{"$ref":"#"},"b":{"$ref":"#"}}}`, 5, 11},
+		{"items and contains", `{"items":{"$ref":"#"},"contains":{"$ref":"#"}}`, 5, 11},
+		{"too many at once", `{"allOf":[` + strings.Repeat(`{"$ref":"#/$defs/x"},`, 3000) + `true],"$defs":{"x":{"type":"object"}}}`, 0, 0},
+	} {
+		s, err := NewSchema(tt.text)
+		if err != nil {
+			t.Fatalf("%s: %v", tt.name, err)
+		}
+		if s.depth < tt.least || s.depth > tt.most {
+			t.Errorf("%s: depth %d; want %d to %d", tt.name, s.depth, tt.least, tt.most)
+		}
+		if s.depth == MaxDepth {
+			continue
+		}
+		deep := strings.Repeat("[", s.depth+1) + strings.Repeat("]", s.depth+1)
+		if _, detail, ok := s.check(readDocument([]byte(deep))); ok || !strings.Contains(detail, "levels that this schema can be asked about") {
+			t.Errorf("%s: a payload nested deeper passes: %q", tt.name, detail)
+		}
 	}
 }
 
@@ -106,7 +140,7 @@ func FuzzSchema(f *testing.F) {
 			return
 		}
 		if doc := readDocument([]byte(payload)); doc.problem == "" {
-			if pointer, detail, ok := s.check(doc.value); len(pointer) > maxPointer+3 || len(detail) > maxDetail+3 || ok != (detail == "") {
+			if pointer, detail, ok := s.check(doc); len(pointer) > maxPointer+3 || len(detail) > maxDetail+3 || ok != (detail == "") {
 				t.Errorf("check(%q, %q) = %q, %q, %v", text, payload, pointer, detail, ok)
 			}
 		}
@@ -122,7 +156,7 @@ func BenchmarkSchema(b *testing.B) {
 	b.ReportAllocs()
 	b.SetBytes(int64(len(payload)))
 	for b.Loop() {
-		if _, _, ok := s.check(readDocument(payload).value); !ok {
+		if _, _, ok := s.check(readDocument(payload)); !ok {
 			b.Fatal("refused")
 		}
 	}
