@@ -1,7 +1,6 @@
 package session
 
 import (
-	"runtime"
 	"time"
 
 	"topicgate/frames"
@@ -49,7 +48,7 @@ func (u *up) direct(publish *frames.Publish, topicName []byte) (stamped []byte, 
 		return nil, r, nil
 	}
 	if len(publish.Payload) >= heavyPayload {
-		if err := u.awaitPayloadTurn(); err != nil {
+		if err := u.awaitPayloadTurn(len(publish.Payload)); err != nil {
 			return nil, nil, err
 		}
 		defer u.host.payloads.end()
@@ -105,27 +104,21 @@ func (d *directed) leave() {
 	}
 }
 
-// turns bound how many of the CPUs work on long payloads at a time.
-type turns chan struct{}
-
-func newTurns() turns { return make(turns, max(1, runtime.GOMAXPROCS(0)/2)) }
-
-func (t turns) end() { <-t }
-
 // awaitPayloadTurn waits until the session may work on a long payload. What was judged before goes out first.
-func (u *up) awaitPayloadTurn() error {
-	select {
-	case u.host.payloads <- struct{}{}:
+func (u *up) awaitPayloadTurn(bytes int) error {
+	turn := u.host.payloads.begin(u.whose.username(), bytes)
+	if turn == nil {
 		return nil
-	default:
 	}
 	if err := u.idle(); err != nil {
+		u.host.payloads.giveUp(turn)
 		return err
 	}
 	select {
-	case u.host.payloads <- struct{}{}:
+	case <-turn.given:
 		return nil
 	case <-u.end.done:
+		u.host.payloads.giveUp(turn)
 		return u.cause()
 	}
 }

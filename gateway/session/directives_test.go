@@ -344,8 +344,8 @@ func TestAWillOverTheRateDoesNotFire(t *testing.T) {
 func TestWhoWaitsForATurnEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newDirectedRig(t, nil)
-		for range cap(r.server.payloads) {
-			r.server.payloads <- struct{}{}
+		for range payloadWorkers() {
+			r.server.payloads.begin("somebody", 1)
 		}
 		one, other := r.ConnectAs(frames.V311, "alice", "c1"), r.ConnectAs(frames.V311, "bob", "c2")
 		long := `{"text":"` + strings.Repeat("x", heavyPayload) + `"}`

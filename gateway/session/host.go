@@ -38,7 +38,7 @@ type Host struct {
 	lost      herd // of sessions whose broker has gone
 	vigils    vigils
 	rates     rates
-	payloads  turns
+	payloads  payloadTurns
 	lot       *wire.Lot[parked]
 	reviewers reviewers
 	subs      subs.Settings
@@ -55,7 +55,7 @@ func NewHost(settings Settings) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Host{Settings: settings, clientID: template, held: held{bytes: semaphore.NewWeighted(heldBytes)}, payloads: newTurns(), lot: wire.NewLot(resume), wall: wallClock{settings.Now}, subs: subs.Settings{
+	return &Host{Settings: settings, clientID: template, held: held{bytes: semaphore.NewWeighted(heldBytes)}, lot: wire.NewLot(resume), wall: wallClock{settings.Now}, subs: subs.Settings{
 		Strict: settings.SubscribeMode == SubscribeStrict, NarrowMax: settings.NarrowMax, MaxSubscriptions: settings.MaxSubscriptions,
 	}}, nil
 }
