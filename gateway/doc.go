@@ -52,7 +52,8 @@
 // # Queues
 //
 // Five queues look alike and are not: reviewers (package session) step aside before they wait, so that one who does not
-// read holds up nobody; the builders of policy/store serve grants; both serve users in turn, by cost (policy/fair). sleep has an item in its queue once,
+// read holds up nobody; the builders of policy/store serve grants; both serve users in turn, by cost (policy/fair), and so
+// do the turns of long payloads, for which the session itself waits. sleep has an item in its queue once,
 // with the newest last; audit folds what is equal and gives each user a share. One type for all would be a special case for
 // each, so each has its own. What they do have in common is the library's: back-off and semaphores.
 //
