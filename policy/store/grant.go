@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -55,23 +54,6 @@ func (g *Grant) Access() *policy.Access {
 		return g.store.nothing
 	}
 	return g.access.Load()
-}
-
-// Checked returns what Access does, and with it what its `check` directives name.
-func (g *Grant) Checked() (*policy.Access, *payload.Checks) {
-	if g.store.away.Load() || g.behind.Load() {
-		return g.store.nothing, nil
-	}
-	if c := g.checked.Load(); c != nil {
-		return c.access, c.checks
-	}
-	return g.access.Load(), nil
-}
-
-// checked is an Access together with what its directives name.
-type checked struct {
-	access *policy.Access
-	checks *payload.Checks
 }
 
 // Standing returns whether the session may go on. Blocked and Revoked stay what
@@ -306,20 +288,6 @@ func (g *Grant) build(v basis) (differs bool) {
 	}
 	g.standing.Store(standing)
 	return true
-}
-
-// put puts access and what belongs to it in force, and tells whether the latter is another. Whoever has seen the
-// directives of an Access finds with Checked what they name, or a later Access.
-func (g *Grant) put(access *policy.Access, checks *payload.Checks) (differs bool) {
-	had := g.checked.Load()
-	if checks == nil {
-		g.access.Store(access)
-		g.checked.Store(nil)
-		return had != nil
-	}
-	g.checked.Store(&checked{access, checks})
-	g.access.Store(access)
-	return had == nil || !maps.Equal(had.checks.Schemas, checks.Schemas) || !maps.Equal(had.checks.Words, checks.Words)
 }
 
 // rebuild brings g up to date, unless something that it needs newly has not been

@@ -2,8 +2,10 @@ package store
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
+	"topicgate/policy"
 	"topicgate/policy/payload"
 )
 
@@ -76,4 +78,35 @@ func (v *keyValue) forbidden() *payload.Words {
 		return noWords
 	}
 	return v.words
+}
+
+// Checked returns what Access does, and with it what its `check` directives name.
+func (g *Grant) Checked() (*policy.Access, *payload.Checks) {
+	if g.store.away.Load() || g.behind.Load() {
+		return g.store.nothing, nil
+	}
+	if c := g.checked.Load(); c != nil {
+		return c.access, c.checks
+	}
+	return g.access.Load(), nil
+}
+
+// checked is an Access together with what its directives name.
+type checked struct {
+	access *policy.Access
+	checks *payload.Checks
+}
+
+// put puts access and what belongs to it in force, and tells whether the latter is another. Whoever has seen the
+// directives of an Access finds with Checked what they name, or a later Access.
+func (g *Grant) put(access *policy.Access, checks *payload.Checks) (differs bool) {
+	had := g.checked.Load()
+	if checks == nil {
+		g.access.Store(access)
+		g.checked.Store(nil)
+		return had != nil
+	}
+	g.checked.Store(&checked{access, checks})
+	g.access.Store(access)
+	return had == nil || !maps.Equal(had.checks.Schemas, checks.Schemas) || !maps.Equal(had.checks.Words, checks.Words)
 }
