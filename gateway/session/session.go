@@ -52,8 +52,8 @@ type Session struct {
 	keepAlive      time.Duration
 	will           *will.Will // nil: none
 	userProperty   []byte     // encoded, added to each PUBLISH; nil: none
-	clientMaximum  int        // Maximum Packet Size of the client
-	brokerMaximum  int        // Maximum Packet Size of the broker
+	clientMaximum  int32      // Maximum Packet Size of the client
+	brokerMaximum  int32      // Maximum Packet Size of the broker
 	limiter        *rate.Limiter
 	aliasesUp      uint16 // Topic Alias Maximum that the broker gave the client
 	aliasesDown    uint16 // Topic Alias Maximum that the client gave the broker
