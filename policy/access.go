@@ -30,6 +30,7 @@ type Access struct {
 	views     []view
 	// directives are the views of scopes that hold some; nil: a publish has no more to meet than rules.
 	directives []view
+	latest     bool   // one of them is Latest
 	depth      int    // of the deepest trie
 	denies     bool   // some rule does
 	written    int    // filters that it was made of, if of a Readable
@@ -131,6 +132,7 @@ type walk struct {
 	found []*Rule // of directing
 	some  bool    // there is one
 	anyOf bool    // to know that is enough
+	reads bool    // those that are asked of deliveries, not those of publishes
 }
 
 // over looks at the tries of views, one after the other.

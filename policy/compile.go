@@ -64,6 +64,7 @@ type scope struct {
 	denied []int // placeholders of the rules that deny, each once
 
 	directives *scope // as rules of their own: with a trie, and denied for all placeholders; nil: none
+	latest     bool   // of directives: one is Latest
 }
 
 // node stands for the levels on the way to it.

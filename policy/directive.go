@@ -61,6 +61,19 @@ func (a *Access) Directives(topicName []byte) (all []*Rule, reason string) {
 	return w.found, ""
 }
 
+// HasLatest reports whether Latest says true of some topic, at no cost.
+func (a *Access) HasLatest() bool { return a != nil && a.latest }
+
+// Latest reports whether of the messages of QoS 0 to topicName that wait for the principal only the newest counts.
+func (a *Access) Latest(topicName []byte) bool {
+	if !a.HasLatest() {
+		return false
+	}
+	w := walk{op: directing, anyOf: true, reads: true}
+	w.over(a.directives, topicName)
+	return w.some && w.bindings.tries <= maxTries
+}
+
 // directed reports whether a directive concerns topicName, or might.
 func (a *Access) directed(topicName []byte) bool {
 	w := walk{op: directing, anyOf: true}
@@ -71,8 +84,8 @@ func (a *Access) directed(topicName []byte) bool {
 // collect keeps the directives that stand in one place.
 func (w *walk) collect(r *Rule) {
 	for ; r != nil; r = r.next {
-		if r.directive.Kind == Latest {
-			continue // which is asked of deliveries
+		if (r.directive.Kind == Latest) != w.reads {
+			continue
 		}
 		if w.some = true; w.anyOf {
 			return

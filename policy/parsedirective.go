@@ -191,6 +191,7 @@ func (s *scope) addDirective(r *Rule) (same *Rule) {
 			d.denied = append(d.denied, ref)
 		}
 	}
+	d.latest = d.latest || r.directive.Kind == Latest
 	for first := d.add(r); first != nil; first = first.next {
 		if *first.directive == *r.directive {
 			same = first

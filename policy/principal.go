@@ -63,6 +63,7 @@ func (a *Access) Next(p Principal, sets map[string]Set, rulesets ...*Ruleset) *A
 			}
 			if d := s.directives; d != nil {
 				a.directives = append(a.directives, view{scope: d, refs: rs.refs, values: values, order: i})
+				a.latest = a.latest || d.latest
 				a.wants(rs, d)
 			}
 			if len(s.rules) == 0 {
@@ -83,7 +84,7 @@ func (a *Access) Next(p Principal, sets map[string]Set, rulesets ...*Ruleset) *A
 		}
 	}
 	if a.reason != "" {
-		a.views, a.directives, a.depth, a.denies = nil, nil, 0, false
+		a.views, a.directives, a.latest, a.depth, a.denies = nil, nil, false, 0, false
 	}
 	return a
 }

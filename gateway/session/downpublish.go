@@ -42,6 +42,11 @@ func (dn *down) publish(p frames.Packet) error {
 	if withheld {
 		return dn.complete(&publish)
 	}
+	if publish.QoS == 0 && access.HasLatest() && access.Latest(topicName) {
+		if kept, err := dn.keepLatest(&publish, topicName, alias != nil); kept || err != nil {
+			return err
+		}
+	}
 	if alias != nil {
 		rewrite = dn.adaptAlias(&publish, alias) || rewrite
 	}
