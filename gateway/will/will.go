@@ -61,9 +61,20 @@ func (w *Will) Judge(grant *store.Grant, username string) (policy.Decision, *pay
 		has = w.payload
 	}
 	if d.Allowed && refusal == nil && stamped != nil && !bytes.Equal(stamped, has) {
-		refusal = &payload.Refusal{Reason: payload.ReasonStamp} // the directive is newer than the Will
+		refusal = &payload.Refusal{Rule: w.stamps(grant), Reason: payload.ReasonStamp} // it is newer than the Will
 	}
 	return d, refusal
+}
+
+// stamps is the directive that stamps the Will.
+func (w *Will) stamps(grant *store.Grant) *policy.Rule {
+	rules, _ := grant.Access().Directives([]byte(w.Topic))
+	for _, rule := range rules {
+		if rule.Directive().Kind == policy.Stamp {
+			return rule
+		}
+	}
+	return &policy.Rule{} // it has gone since
 }
 
 // judge judges what is known of the Will; directed tells whether there are directives for it.
