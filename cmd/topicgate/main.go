@@ -64,6 +64,7 @@ func newRoot(environ []string) *cobra.Command {
 		newPolicy(environ),
 		newSessions(environ),
 		newDisconnect(environ),
+		newAudit(environ),
 		newVersion(),
 	)
 	root.SilenceErrors, root.SilenceUsage = true, true

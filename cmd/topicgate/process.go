@@ -25,14 +25,8 @@ import (
 	"topicgate/policy/store"
 )
 
-const (
-	// auditRecords is about how many records the Redis stream keeps (MAXLEN ~).
-	auditRecords = 100_000
-	// auditQueue is how many records wait for a slow sink before the next ones are dropped.
-	auditQueue = 8192
-	// adminTimeout bounds a request to the admin listener.
-	adminTimeout = 10 * time.Second
-)
+// adminTimeout bounds a request to the admin listener.
+const adminTimeout = 10 * time.Second
 
 // process is a gateway with all that it is made of.
 type process struct {
@@ -75,7 +69,7 @@ func newProcess(c config.Config, log *slog.Logger, stdout io.Writer) (*process, 
 		return nil, err
 	}
 	p.metrics.WatchPolicy(p.store.OldestChange)
-	p.audit = newAudit(c, p, stdout)
+	p.audit = newAuditLog(c, p, stdout)
 	options, err := p.gatewayOptions(c)
 	if err != nil {
 		return nil, err
@@ -96,28 +90,6 @@ func issuers(c config.Config) []auth.Issuer {
 		list = append(list, auth.Issuer{Name: i.URL, UsernamePrefix: i.Prefix, DiscoveryURL: i.Discovery, KeysURL: i.JWKS})
 	}
 	return list
-}
-
-func newAudit(c config.Config, p *process, stdout io.Writer) *audit.Log {
-	sinks := make(map[string]audit.Sink)
-	for _, name := range c.AuditSinks() {
-		switch name {
-		case "stdout":
-			sinks["stdout"] = audit.NewWriterSink(stdout)
-		case "redis":
-			sinks["redis"] = audit.NewRedisSink(p.store.Client(), c.RedisPrefix+"audit", auditRecords)
-		}
-	}
-	if len(sinks) == 0 {
-		return nil
-	}
-	return audit.New(audit.Options{
-		Instance:  p.instance,
-		Sinks:     sinks,
-		QueueSize: auditQueue,
-		Logger:    p.log,
-		Dropped:   p.metrics.AuditDropped,
-	})
 }
 
 func (p *process) gatewayOptions(c config.Config) (gateway.Options, error) {
