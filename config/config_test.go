@@ -40,7 +40,7 @@ func TestDefaultsAreThoseOfTheContract(t *testing.T) {
 		UpstreamUsername: "{username}", UpstreamProxyProtocol: "off", ClientID: "{username}:{client_id}",
 		RedisURL: NewSecret("redis://127.0.0.1:6379/0"), RedisPrefix: "topicgate:",
 		PolicyStaleMax: 30 * time.Second, SubscribeMode: "narrow", NarrowMax: 1000, DenyPublish: "ack", Unavailable: "close",
-		UserProperty: "topicgate-user", Audit: []AuditSink{"stdout", "redis"}, MaxPacketSize: 1800 << 10, MaxSubscriptions: 10000, MaxSleepingPerUser: 100,
+		UserProperty: "topicgate-user", Audit: []AuditSink{{Kind: "stdout"}, {Kind: "redis"}}, MaxPacketSize: 1800 << 10, MaxSubscriptions: 10000, MaxSleepingPerUser: 100,
 		ConnectTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, DrainTimeout: 30 * time.Second,
 		LogFormat: "json",
 		given:     map[string]string{"OIDC_ISSUER": "TOPICGATE_OIDC_ISSUER", "OIDC_AUDIENCE": "TOPICGATE_OIDC_AUDIENCE"},
@@ -95,7 +95,7 @@ func TestEverySettingIsRead(t *testing.T) {
 		"UNAVAILABLE":              {[]string{"UNAVAILABLE=connack"}, func(c Config) any { return c.Unavailable }, UnavailableConnack},
 		"DENY_PUBLISH":             {[]string{"DENY_PUBLISH=disconnect"}, func(c Config) any { return c.DenyPublish }, DenyPublishDisconnect},
 		"USER_PROPERTY":            {[]string{"USER_PROPERTY=who"}, func(c Config) any { return c.UserProperty }, "who"},
-		"AUDIT":                    {[]string{"AUDIT=stdout"}, func(c Config) any { return c.Audit }, []AuditSink{"stdout"}},
+		"AUDIT":                    {[]string{"AUDIT=stdout,file:/var/log/a"}, func(c Config) any { return c.Audit }, []AuditSink{{Kind: "stdout"}, {"file", NewSecret("/var/log/a")}}},
 		"AUDIT_ALLOWED":            {[]string{"AUDIT_ALLOWED=true"}, func(c Config) any { return c.AuditAllowed }, true},
 		"MAX_PACKET_SIZE":          {[]string{"MAX_PACKET_SIZE=64KiB"}, func(c Config) any { return c.MaxPacketSize }, Size(64 << 10)},
 		"MAX_CONNECTIONS":          {[]string{"MAX_CONNECTIONS=10"}, func(c Config) any { return c.MaxConnections }, 10},
@@ -168,7 +168,7 @@ func TestSecretsComeFromFilesToo(t *testing.T) {
 
 func TestAuditFallsBackWithoutRedis(t *testing.T) {
 	c := mustLoad(t, environ("REDIS_URL=none", "POLICY_FILE=acl"))
-	if got, want := c.AuditSinks(), []AuditSink{"stdout"}; !reflect.DeepEqual(got, want) || c.UsesRedis() {
+	if got, want := c.AuditSinks(), []AuditSink{{Kind: "stdout"}}; !reflect.DeepEqual(got, want) || c.UsesRedis() {
 		t.Errorf("AuditSinks() = %q, UsesRedis() = %v; want %q, false", got, c.UsesRedis(), want)
 	}
 	c = mustLoad(t, environ("AUDIT=none"))
@@ -176,7 +176,7 @@ func TestAuditFallsBackWithoutRedis(t *testing.T) {
 		t.Errorf("AuditSinks() of none = %q; want nothing", got)
 	}
 	c = mustLoad(t, environ())
-	if got, want := c.AuditSinks(), []AuditSink{"stdout", "redis"}; !reflect.DeepEqual(got, want) {
+	if got, want := c.AuditSinks(), []AuditSink{{Kind: "stdout"}, {Kind: "redis"}}; !reflect.DeepEqual(got, want) {
 		t.Errorf("AuditSinks() = %q; want %q", got, want)
 	}
 }

@@ -39,6 +39,7 @@ type process struct {
 	server   *gateway.Server
 	certs    *edge.CertReloader // nil: no TLS
 
+	auditFiles     []*audit.FileSink
 	reloadUpstream func() error
 	drainTimeout   time.Duration
 
@@ -226,6 +227,9 @@ func (p *process) drain(ctx context.Context) {
 // reload reads again what SIGHUP is for. What can't be used leaves the last good one in force.
 func (p *process) reload() {
 	p.log.Info("rereading certificates and policy file")
+	for _, file := range p.auditFiles {
+		file.Reopen()
+	}
 	errs := []error{p.store.Reload(), p.reloadUpstream()}
 	if p.certs != nil {
 		errs = append(errs, p.certs.Reload())

@@ -17,12 +17,16 @@ const (
 // newAuditLog makes the audit with its sinks; nil without any.
 func newAuditLog(c config.Config, p *process, stdout io.Writer) *audit.Log {
 	sinks := make(map[string]audit.Sink)
-	for _, name := range c.AuditSinks() {
-		switch name {
+	for _, s := range c.AuditSinks() {
+		switch s.Kind {
 		case "stdout":
-			sinks["stdout"] = audit.NewWriterSink(stdout)
+			sinks[s.String()] = audit.NewWriterSink(stdout)
 		case "redis":
-			sinks["redis"] = audit.NewRedisSink(p.store.Client(), c.RedisPrefix+"audit", auditRecords)
+			sinks[s.String()] = audit.NewRedisSink(p.store.Client(), c.RedisPrefix+"audit", auditRecords)
+		case "file":
+			file := audit.NewFileSink(s.Target.Reveal())
+			p.auditFiles = append(p.auditFiles, file)
+			sinks[s.String()] = file
 		}
 	}
 	if len(sinks) == 0 {
