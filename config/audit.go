@@ -3,14 +3,15 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 )
 
 // AuditSink is one place that audit records go to.
 type AuditSink struct {
-	Kind   string // "stdout", "redis", "file"; "none" stands for no place at all
-	Target Secret // path of the file
+	Kind   string // "stdout", "redis", "file", "webhook"; "none" stands for no place at all
+	Target Secret // path of the file, URL of the webhook, which may hold a secret
 }
 
 // String gives the sink as it could be written in the environment, without what may be secret.
@@ -18,6 +19,9 @@ func (s AuditSink) String() string {
 	switch s.Kind {
 	case "file":
 		return s.Kind + ":" + s.Target.Reveal()
+	case "webhook":
+		u, _ := url.Parse(s.Target.Reveal()) // checked
+		return s.Kind + ":" + u.Scheme + "://" + u.Host + "/" + redacted
 	}
 	return s.Kind
 }
@@ -34,11 +38,30 @@ func parseAuditSink(text string) (AuditSink, error) {
 			return AuditSink{}, errors.New("file: needs the path of a file, such as file:/var/log/topicgate/audit.jsonl")
 		}
 		return AuditSink{Kind: kind, Target: NewSecret(target)}, nil
-	case "mqtt", "webhook": // not shown whole: a webhook's URL may hold a secret
+	case "webhook":
+		return parseWebhook(target)
+	case "mqtt":
 		return AuditSink{}, fmt.Errorf("audit to %s: is not in this version yet", kind)
 	}
-	return AuditSink{}, fmt.Errorf("%q is not one of stdout, redis, file:PATH, none", text)
+	return AuditSink{}, fmt.Errorf("%q is not one of stdout, redis, file:PATH, webhook:URL, none", text)
 }
+
+// parseWebhook quotes no URL in its errors.
+func parseWebhook(target string) (AuditSink, error) {
+	u, err := url.Parse(target)
+	switch {
+	case err != nil || u.Hostname() == "" || u.Fragment != "":
+		return AuditSink{}, errors.New("webhook: needs a URL such as webhook:https://host/path, without a fragment and with %2C for a comma")
+	case u.User != nil:
+		return AuditSink{}, fmt.Errorf("webhook: the URL holds no username or password; requests are signed with %sAUDIT_WEBHOOK_SECRET", Prefix)
+	case u.Scheme != "https" && !(u.Scheme == "http" && isLoopback(u.Hostname())):
+		return AuditSink{}, errors.New("webhook: records go to https:// only, or by http:// to this machine")
+	}
+	return AuditSink{Kind: "webhook", Target: NewSecret(target)}, nil
+}
+
+// minWebhookSecret is the fewest bytes of a key that is not to be guessed.
+const minWebhookSecret = 16
 
 func (c *Config) checkAudit(p *Problems) {
 	duplicates(p, "AUDIT", c.Audit)
@@ -47,6 +70,12 @@ func (c *Config) checkAudit(p *Problems) {
 	}
 	if !c.UsesRedis() && c.Given("AUDIT") && c.auditsTo("redis") {
 		p.add("AUDIT", "redis cannot be had together with %sREDIS_URL=none", Prefix)
+	}
+	switch secret := c.AuditWebhookSecret.Reveal(); {
+	case c.auditsTo("webhook") && len(secret) < minWebhookSecret:
+		p.add("AUDIT_WEBHOOK_SECRET", "needs %d bytes or more, which sign what %sAUDIT sends to a webhook", minWebhookSecret, Prefix)
+	case !c.auditsTo("webhook") && secret != "":
+		p.add("AUDIT_WEBHOOK_SECRET", "has no use: %sAUDIT names no webhook", Prefix)
 	}
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 	"net/url"
 	"os"
@@ -96,6 +97,7 @@ func TestEverySettingIsRead(t *testing.T) {
 		"DENY_PUBLISH":             {[]string{"DENY_PUBLISH=disconnect"}, func(c Config) any { return c.DenyPublish }, DenyPublishDisconnect},
 		"USER_PROPERTY":            {[]string{"USER_PROPERTY=who"}, func(c Config) any { return c.UserProperty }, "who"},
 		"AUDIT":                    {[]string{"AUDIT=stdout,file:/var/log/a"}, func(c Config) any { return c.Audit }, []AuditSink{{Kind: "stdout"}, {"file", NewSecret("/var/log/a")}}},
+		"AUDIT_WEBHOOK_SECRET":     {[]string{"AUDIT=webhook:https://h/p", "AUDIT_WEBHOOK_SECRET=0123456789abcdef"}, func(c Config) any { return c.AuditWebhookSecret }, NewSecret("0123456789abcdef")},
 		"AUDIT_ALLOWED":            {[]string{"AUDIT_ALLOWED=true"}, func(c Config) any { return c.AuditAllowed }, true},
 		"MAX_PACKET_SIZE":          {[]string{"MAX_PACKET_SIZE=64KiB"}, func(c Config) any { return c.MaxPacketSize }, Size(64 << 10)},
 		"MAX_CONNECTIONS":          {[]string{"MAX_CONNECTIONS=10"}, func(c Config) any { return c.MaxConnections }, 10},
@@ -163,6 +165,19 @@ func TestSecretsComeFromFilesToo(t *testing.T) {
 	}
 	if got := mustLoad(t, environ("REDIS_URL_FILE="+file)); got.RedisURL.Reveal() != "redis://r:1/2" {
 		t.Errorf("RedisURL = %q; want redis://r:1/2", got.RedisURL.Reveal())
+	}
+}
+
+// A webhook's URL is often all that it takes to write there.
+func TestTheURLOfAWebhookIsNotShown(t *testing.T) {
+	c := mustLoad(t, environ("AUDIT=webhook:https://h.test/hunter2?k=hunter2,webhook:http://127.0.0.1:1/a", "AUDIT_WEBHOOK_SECRET=0123456789hunter2"))
+	for _, text := range []string{fmt.Sprintf("%v %+v %#v %q %s", c.Audit, c.Audit, c.Audit, c.Audit, c.Audit), fmt.Sprintf("%+v %#v", c, c), fmt.Sprint(c.Values())} {
+		if strings.Contains(text, "hunter2") || !strings.Contains(text, "webhook") {
+			t.Errorf("%s shows it; want the host alone", text)
+		}
+	}
+	if got := c.Audit[0].Target.Reveal(); got != "https://h.test/hunter2?k=hunter2" {
+		t.Errorf("Target = %q", got)
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 
 	"topicgate/config"
@@ -18,15 +19,21 @@ const (
 func newAuditLog(c config.Config, p *process, stdout io.Writer) *audit.Log {
 	sinks := make(map[string]audit.Sink)
 	for _, s := range c.AuditSinks() {
+		name := s.String()
+		for n := 2; sinks[name] != nil; n++ { // of a webhook it is not all
+			name = fmt.Sprintf("%s %d", s, n)
+		}
 		switch s.Kind {
 		case "stdout":
-			sinks[s.String()] = audit.NewWriterSink(stdout)
+			sinks[name] = audit.NewWriterSink(stdout)
 		case "redis":
-			sinks[s.String()] = audit.NewRedisSink(p.store.Client(), c.RedisPrefix+"audit", auditRecords)
+			sinks[name] = audit.NewRedisSink(p.store.Client(), c.RedisPrefix+"audit", auditRecords)
 		case "file":
 			file := audit.NewFileSink(s.Target.Reveal())
 			p.auditFiles = append(p.auditFiles, file)
-			sinks[s.String()] = file
+			sinks[name] = file
+		case "webhook":
+			sinks[name] = audit.NewWebhookSink(s.Target.Reveal(), c.AuditWebhookSecret.Reveal())
 		}
 	}
 	if len(sinks) == 0 {

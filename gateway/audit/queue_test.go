@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,9 +13,9 @@ import (
 // A sink that is away for long keeps what each user has left; the one who goes on and on has a share of its queue.
 func TestAFloodPushesOutNobodyElsesFromTheQueueOfASinkThatIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		away := true
+		var here atomic.Bool
 		sink := &fakeSink{write: func(context.Context, []Event) error {
-			if away {
+			if !here.Load() {
 				return errors.New("away")
 			}
 			return nil
@@ -35,7 +36,8 @@ func TestAFloodPushesOutNobodyElsesFromTheQueueOfASinkThatIsAway(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second)
 		drops.want(t, map[string]int{"fake": 2 * 190})
-		away = false
+		here.Store(true)
+		time.Sleep(time.Minute) // longer than any pause
 		if err := end(); err != nil {
 			t.Errorf("Run() = %v", err)
 		}
@@ -60,17 +62,18 @@ func TestAFloodPushesOutNobodyElsesFromTheQueueOfASinkThatIsAway(t *testing.T) {
 
 func TestWhatASinkRefusesIsCountedAndToldWithWhatComesNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		refuse := true
+		var refuse atomic.Bool
+		refuse.Store(true)
 		writes := 0
 		sink := new(fakeSink)
 		sink.write = func(_ context.Context, events []Event) error {
 			writes++
-			if refuse && len(events) > 1 {
+			if refuse.Load() && len(events) > 1 {
 				sink.mu.Lock()
 				defer sink.mu.Unlock()
 				sink.events = append(sink.events, events[0])
 				return &WriteError{1, &RefusedError{len(events) - 1, errors.New("no")}}
-			} else if refuse {
+			} else if refuse.Load() {
 				return &RefusedError{len(events), errors.New("no")}
 			}
 			return nil
@@ -88,7 +91,7 @@ func TestWhatASinkRefusesIsCountedAndToldWithWhatComesNext(t *testing.T) {
 		}
 		l.Record(topic("d"))
 		time.Sleep(time.Hour)
-		refuse = false
+		refuse.Store(false)
 		l.Record(topic("e"))
 		time.Sleep(time.Hour)
 		sink.want(t, []string{"a", ReasonSinkRefused, "e"}, []int{1, 4, 1})
