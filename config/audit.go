@@ -10,14 +10,14 @@ import (
 
 // AuditSink is one place that audit records go to.
 type AuditSink struct {
-	Kind   string // "stdout", "redis", "file", "webhook"; "none" stands for no place at all
-	Target Secret // path of the file, URL of the webhook, which may hold a secret
+	Kind   string // "stdout", "redis", "file", "webhook", "mqtt"; "none" stands for no place at all
+	Target Secret // path of the file, URL of the webhook, which may hold a secret, Topic Name
 }
 
 // String gives the sink as it could be written in the environment, without what may be secret.
 func (s AuditSink) String() string {
 	switch s.Kind {
-	case "file":
+	case "file", "mqtt":
 		return s.Kind + ":" + s.Target.Reveal()
 	case "webhook":
 		u, _ := url.Parse(s.Target.Reveal()) // checked
@@ -41,9 +41,24 @@ func parseAuditSink(text string) (AuditSink, error) {
 	case "webhook":
 		return parseWebhook(target)
 	case "mqtt":
-		return AuditSink{}, fmt.Errorf("audit to %s: is not in this version yet", kind)
+		if message := checkAuditTopic(target); message != "" {
+			return AuditSink{}, fmt.Errorf("mqtt: %q %s", target, message)
+		}
+		return AuditSink{Kind: kind, Target: NewSecret(target)}, nil
 	}
-	return AuditSink{}, fmt.Errorf("%q is not one of stdout, redis, file:PATH, webhook:URL, none", text)
+	return AuditSink{}, fmt.Errorf("%q is not one of stdout, redis, file:PATH, webhook:URL, mqtt:TOPIC, none", text)
+}
+
+// checkAuditTopic says why records cannot be published there, or "".
+func checkAuditTopic(name string) string {
+	first, _, _ := strings.Cut(name, "/")
+	switch {
+	case name == "" || len(name) > 65535 || !isText(name) || strings.ContainsAny(name, "+#"):
+		return "is not a Topic Name such as ops/topicgate/audit, without wildcards"
+	case first == "$SYS" || first == "$share" || first == "$topicgate":
+		return "begins with " + first + ", where nobody can publish"
+	}
+	return ""
 }
 
 // parseWebhook quotes no URL in its errors.
@@ -76,6 +91,20 @@ func (c *Config) checkAudit(p *Problems) {
 		p.add("AUDIT_WEBHOOK_SECRET", "needs %d bytes or more, which sign what %sAUDIT sends to a webhook", minWebhookSecret, Prefix)
 	case !c.auditsTo("webhook") && secret != "":
 		p.add("AUDIT_WEBHOOK_SECRET", "has no use: %sAUDIT names no webhook", Prefix)
+	}
+	username, password := c.AuditMQTTUsername, c.AuditMQTTPassword.Reveal()
+	switch {
+	case !c.auditsTo("mqtt") && username != "":
+		p.add("AUDIT_MQTT_USERNAME", "has no use: %sAUDIT names no mqtt", Prefix)
+	case len(username) > 65535 || !isText(username):
+		p.add("AUDIT_MQTT_USERNAME", "is no text that MQTT has room for")
+	}
+	switch {
+	case password == "":
+	case username == "": // 3.1.1 section 3.1.2.9
+		p.add("AUDIT_MQTT_PASSWORD", "needs %sAUDIT_MQTT_USERNAME too", Prefix)
+	case len(password) > 65535:
+		p.add("AUDIT_MQTT_PASSWORD", "is longer than the 65535 bytes that MQTT has room for")
 	}
 }
 

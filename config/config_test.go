@@ -97,6 +97,8 @@ func TestEverySettingIsRead(t *testing.T) {
 		"DENY_PUBLISH":             {[]string{"DENY_PUBLISH=disconnect"}, func(c Config) any { return c.DenyPublish }, DenyPublishDisconnect},
 		"USER_PROPERTY":            {[]string{"USER_PROPERTY=who"}, func(c Config) any { return c.UserProperty }, "who"},
 		"AUDIT":                    {[]string{"AUDIT=stdout,file:/var/log/a"}, func(c Config) any { return c.Audit }, []AuditSink{{Kind: "stdout"}, {"file", NewSecret("/var/log/a")}}},
+		"AUDIT_MQTT_USERNAME":      {[]string{"AUDIT=mqtt:a", "AUDIT_MQTT_USERNAME=gate"}, func(c Config) any { return c.AuditMQTTUsername }, "gate"},
+		"AUDIT_MQTT_PASSWORD":      {[]string{"AUDIT=mqtt:a", "AUDIT_MQTT_USERNAME=gate", "AUDIT_MQTT_PASSWORD=x"}, func(c Config) any { return c.AuditMQTTPassword }, NewSecret("x")},
 		"AUDIT_WEBHOOK_SECRET":     {[]string{"AUDIT=webhook:https://h/p", "AUDIT_WEBHOOK_SECRET=0123456789abcdef"}, func(c Config) any { return c.AuditWebhookSecret }, NewSecret("0123456789abcdef")},
 		"AUDIT_ALLOWED":            {[]string{"AUDIT_ALLOWED=true"}, func(c Config) any { return c.AuditAllowed }, true},
 		"MAX_PACKET_SIZE":          {[]string{"MAX_PACKET_SIZE=64KiB"}, func(c Config) any { return c.MaxPacketSize }, Size(64 << 10)},

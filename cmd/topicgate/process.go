@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -40,6 +41,7 @@ type process struct {
 	certs    *edge.CertReloader // nil: no TLS
 
 	auditFiles     []*audit.FileSink
+	upstreamTLS    *tls.Config
 	reloadUpstream func() error
 	drainTimeout   time.Duration
 
@@ -70,6 +72,9 @@ func newProcess(c config.Config, log *slog.Logger, stdout io.Writer) (*process, 
 		return nil, err
 	}
 	p.metrics.WatchPolicy(p.store.OldestChange)
+	if p.upstreamTLS, p.reloadUpstream, err = upstreamTLS(c); err != nil {
+		return nil, err
+	}
 	p.audit = newAuditLog(c, p, stdout)
 	options, err := p.gatewayOptions(c)
 	if err != nil {
@@ -136,13 +141,8 @@ func (p *process) gatewayOptions(c config.Config) (gateway.Options, error) {
 	for _, s := range c.TokenSources {
 		o.TokenSources = append(o.TokenSources, edge.TokenSource{Kind: edge.TokenKind(s.Kind), Name: s.Name})
 	}
-	for _, u := range c.UpstreamURLs {
-		o.Upstreams = append(o.Upstreams, &url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path})
-	}
+	o.Upstreams, o.UpstreamTLS = brokers(c), p.upstreamTLS
 	var err error
-	if o.UpstreamTLS, p.reloadUpstream, err = upstreamTLS(c); err != nil {
-		return o, err
-	}
 	if c.TLSCertFile != "" {
 		if p.certs, err = edge.NewCertReloader(certFiles(c), p.log); err != nil {
 			return o, err
@@ -150,6 +150,14 @@ func (p *process) gatewayOptions(c config.Config) (gateway.Options, error) {
 		o.TLS = p.certs.TLSConfig()
 	}
 	return o, nil
+}
+
+func brokers(c config.Config) []*url.URL {
+	var list []*url.URL
+	for _, u := range c.UpstreamURLs {
+		list = append(list, &url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path})
+	}
+	return list
 }
 
 // newInstance names this process among others: a host's name alone would be the same after a

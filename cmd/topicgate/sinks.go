@@ -34,6 +34,15 @@ func newAuditLog(c config.Config, p *process, stdout io.Writer) *audit.Log {
 			sinks[name] = file
 		case "webhook":
 			sinks[name] = audit.NewWebhookSink(s.Target.Reveal(), c.AuditWebhookSecret.Reveal())
+		case "mqtt":
+			sinks[name] = audit.NewMQTTSink(audit.MQTTOptions{
+				Topic:         s.Target.Reveal(),
+				Brokers:       brokers(c),
+				TLS:           p.upstreamTLS,
+				ProxyProtocol: c.UpstreamProxyProtocol == config.ProxyProtocolV2,
+				Username:      c.AuditMQTTUsername,
+				Password:      c.AuditMQTTPassword.Reveal(),
+			})
 		}
 	}
 	if len(sinks) == 0 {
