@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -116,11 +117,20 @@ func isOrigin(text string) bool {
 
 func (c *Config) checkIdentity(p *Problems) {
 	c.checkIssuers(p)
+	c.checkIntrospection(p)
 	duplicates(p, "OIDC_AUDIENCE", c.OIDCAudiences)
-	for name, path := range map[string]string{"OIDC_USERNAME_CLAIM": c.OIDCUsernameClaim, "OIDC_ROLES_CLAIM": c.OIDCRolesClaim} {
-		if slices.Contains(strings.Split(path, "."), "") {
-			p.add(name, "%q is not a dotted path such as realm_access.roles", path)
+	duplicates(p, "OIDC_ROLES_CLAIM", c.OIDCRolesClaims)
+	for name, paths := range map[string][]string{"OIDC_AUDIENCE_CLAIM": {c.OIDCAudienceClaim}, "OIDC_USERNAME_CLAIM": {c.OIDCUsernameClaim}, "OIDC_ROLES_CLAIM": c.OIDCRolesClaims} {
+		for _, path := range paths {
+			if slices.Contains(strings.Split(path, "."), "") {
+				p.add(name, "%q is not a dotted path such as realm_access.roles", path)
+			}
 		}
+	}
+	if expression, err := regexp.Compile(c.OIDCUsernamePattern); err != nil {
+		p.add("OIDC_USERNAME_PATTERN", "%v", err)
+	} else if c.OIDCUsernamePattern != "" && expression.NumSubexp() != 1 {
+		p.add("OIDC_USERNAME_PATTERN", "%q has %d groups, not one: (…) around what is the username, (?:…) for others", c.OIDCUsernamePattern, expression.NumSubexp())
 	}
 	duplicates(p, "TOKEN_SOURCES", c.TokenSources)
 	if slices.Contains(c.AllowedOrigins, "*") {
@@ -130,6 +140,24 @@ func (c *Config) checkIdentity(p *Problems) {
 			}
 		}
 	}
+}
+
+func (c *Config) checkIntrospection(p *Problems) {
+	asked := 0
+	for _, issuer := range c.OIDCIssuers {
+		if issuer.Introspection != "" {
+			asked++
+		}
+	}
+	if asked > 1 {
+		p.add("OIDC_ISSUER", "introspection= stands behind %d issuers, and an opaque token does not say whose it is: one can have it", asked)
+	}
+	secret := c.OIDCIntrospectionClientSecret.Reveal()
+	if asked == 0 && c.OIDCIntrospectionClientID != "" {
+		p.add("OIDC_INTROSPECTION_CLIENT_ID", "has no use without introspection= behind an issuer in %sOIDC_ISSUER", Prefix)
+		return
+	}
+	pair(p, "OIDC_INTROSPECTION_CLIENT_ID", c.OIDCIntrospectionClientID, "OIDC_INTROSPECTION_CLIENT_SECRET", secret)
 }
 
 func (c *Config) checkUpstream(p *Problems) {

@@ -35,7 +35,7 @@ func TestDefaultsAreThoseOfTheContract(t *testing.T) {
 	want := Config{
 		Listen: ":8083", TLSClientAuth: "optional", WSPaths: []string{"/mqtt"}, AdminListen: "127.0.0.1:9090",
 		OIDCIssuers: []Issuer{{URL: "https://id.example.com"}}, OIDCAudiences: []string{"topicgate"},
-		OIDCUsernameClaim: "sub", OIDCRolesClaim: "roles", OIDCClockSkew: 30 * time.Second,
+		OIDCAudienceClaim: "aud", OIDCUsernameClaim: "sub", OIDCRolesClaims: []string{"roles"}, OIDCClockSkew: 30 * time.Second,
 		TokenSources:     []TokenSource{{Kind: "password"}, {Kind: "header"}},
 		UpstreamURLs:     []url.URL{{Scheme: "tcp", Host: "127.0.0.1:1883"}},
 		UpstreamUsername: "{username}", UpstreamProxyProtocol: "off", ClientID: "{username}:{client_id}",
@@ -73,10 +73,17 @@ func TestEverySettingIsRead(t *testing.T) {
 			func(c Config) any { return c.OIDCIssuers }, []Issuer{
 				{URL: "https://a/", Prefix: "a:", Discovery: "http://inside:8080/realms/a"},
 				{URL: "https://b/realms/x", Prefix: "b-", JWKS: "https://c/keys?tenant=b"}}},
-		"SHARED_USERS":             {[]string{"OIDC_ISSUER=https://a, https://b", "SHARED_USERS=true"}, func(c Config) any { return c.SharedUsers }, true},
-		"OIDC_AUDIENCE":            {[]string{"OIDC_AUDIENCE=a,b"}, func(c Config) any { return c.OIDCAudiences }, []string{"a", "b"}},
-		"OIDC_USERNAME_CLAIM":      {[]string{"OIDC_USERNAME_CLAIM=email"}, func(c Config) any { return c.OIDCUsernameClaim }, "email"},
-		"OIDC_ROLES_CLAIM":         {[]string{"OIDC_ROLES_CLAIM=realm_access.roles"}, func(c Config) any { return c.OIDCRolesClaim }, "realm_access.roles"},
+		"SHARED_USERS":          {[]string{"OIDC_ISSUER=https://a, https://b", "SHARED_USERS=true"}, func(c Config) any { return c.SharedUsers }, true},
+		"OIDC_AUDIENCE":         {[]string{"OIDC_AUDIENCE=a,b"}, func(c Config) any { return c.OIDCAudiences }, []string{"a", "b"}},
+		"OIDC_USERNAME_CLAIM":   {[]string{"OIDC_USERNAME_CLAIM=email"}, func(c Config) any { return c.OIDCUsernameClaim }, "email"},
+		"OIDC_AUDIENCE_CLAIM":   {[]string{"OIDC_AUDIENCE_CLAIM=azp"}, func(c Config) any { return c.OIDCAudienceClaim }, "azp"},
+		"OIDC_USERNAME_PATTERN": {[]string{`OIDC_USERNAME_PATTERN=([^@,]+)@example\.com`}, func(c Config) any { return c.OIDCUsernamePattern }, `([^@,]+)@example\.com`},
+		"OIDC_USERNAME_ESCAPE":  {[]string{"OIDC_USERNAME_ESCAPE=true"}, func(c Config) any { return c.OIDCUsernameEscape }, true},
+		"OIDC_ROLES_CLAIM":      {[]string{"OIDC_ROLES_CLAIM=realm_access.roles, scope"}, func(c Config) any { return c.OIDCRolesClaims }, []string{"realm_access.roles", "scope"}},
+		"OIDC_INTROSPECTION_CLIENT_ID": {[]string{"OIDC_ISSUER=https://a introspection=https://a/introspect", "OIDC_INTROSPECTION_CLIENT_ID=gate", "OIDC_INTROSPECTION_CLIENT_SECRET=s"},
+			func(c Config) any { return c.OIDCIntrospectionClientID + " " + c.OIDCIssuers[0].Introspection }, "gate https://a/introspect"},
+		"OIDC_INTROSPECTION_CLIENT_SECRET": {[]string{"OIDC_ISSUER=https://a introspection=https://a/introspect", "OIDC_INTROSPECTION_CLIENT_ID=gate", "OIDC_INTROSPECTION_CLIENT_SECRET= s "},
+			func(c Config) any { return c.OIDCIntrospectionClientSecret.Reveal() }, " s "},
 		"OIDC_CLOCK_SKEW":          {[]string{"OIDC_CLOCK_SKEW=0s"}, func(c Config) any { return c.OIDCClockSkew }, time.Duration(0)},
 		"TOKEN_SOURCES":            {[]string{"TOKEN_SOURCES=cookie:__Host-token, query:t"}, func(c Config) any { return c.TokenSources }, []TokenSource{{"cookie", "__Host-token"}, {"query", "t"}}},
 		"UPSTREAM_URLS":            {[]string{"UPSTREAM_URLS=tls://b.example, tcp://[::1]:1884/, unix:///run/b.sock"}, func(c Config) any { return c.UpstreamURLs }, []url.URL{{Scheme: "tls", Host: "b.example:8883"}, {Scheme: "tcp", Host: "[::1]:1884"}, {Scheme: "unix", Path: "/run/b.sock"}}},
@@ -218,14 +225,31 @@ func TestWarnings(t *testing.T) {
 		"OIDC_ISSUER=http://adfs.example.com/adfs/services/trust discovery=https://adfs.example.com/adfs": "",
 		"OIDC_ISSUER=https://id.example.com discovery=http://keycloak:8080/realms/a":                      "TOPICGATE_OIDC_ISSUER",
 		"OIDC_ISSUER=https://id.example.com jwks=http://keycloak:8080/keys":                               "TOPICGATE_OIDC_ISSUER",
+		"OIDC_ISSUER=https://id.example.com introspection=http://hydra:4445/admin/oauth2/introspect":      "TOPICGATE_OIDC_ISSUER: tokens go there",
+		"OIDC_ISSUER=https://id.example.com introspection=http://127.0.0.1:4445/introspect":               "",
 		"ADMIN_LISTEN=:9090":         "TOPICGATE_ADMIN_LISTEN",
 		"ADMIN_LISTEN=[::1]:9090":    "",
 		"TRUSTED_PROXIES=0.0.0.0/0":  "TOPICGATE_TRUSTED_PROXIES",
 		"TRUSTED_PROXIES=10.0.0.0/8": "",
+
+		"ALLOWED_ORIGINS=wss://app.example.com":                                    "TOPICGATE_ALLOWED_ORIGINS: https://app.example.com,",
+		"ALLOWED_ORIGINS=https://a.example,ws://app.example.com:81":                "TOPICGATE_ALLOWED_ORIGINS: http://app.example.com:81,",
+		"ALLOWED_ORIGINS=https://BÜCHER.example":                                   "TOPICGATE_ALLOWED_ORIGINS: xn--bcher-kva.example",
+		"ALLOWED_ORIGINS=https://a\u202e.example":                                  "TOPICGATE_ALLOWED_ORIGINS: punycode",
+		"ALLOWED_ORIGINS=https://xn--bcher-kva.example":                            "",
+		"ALLOWED_ORIGINS=*":                                                        "",
+		`OIDC_AUDIENCE="topicgate"`:                                                "TOPICGATE_OIDC_AUDIENCE: quotes",
+		"OIDC_AUDIENCE='topicgate'":                                                "TOPICGATE_OIDC_AUDIENCE: quotes",
+		"OIDC_AUDIENCE=https://api.example/":                                       "",
+		"OIDC_ISSUER=https://id.example/realms/a/.well-known/openid-configuration": "TOPICGATE_OIDC_ISSUER: the issuer is https://id.example/realms/a",
 	} {
+		want, words, _ := strings.Cut(want, ": ")
 		var got string
 		for _, w := range mustLoad(t, environ(set)).Warnings {
 			got += w.Variable
+			if !strings.Contains(w.Message, words) {
+				t.Errorf("%s warns: %s; want it to say %q", set, w.Message, words)
+			}
 		}
 		if got != want {
 			t.Errorf("%s warns of %q; want %q", set, got, want)

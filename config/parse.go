@@ -24,7 +24,7 @@ var parsers = map[reflect.Type]env.ParserFunc{
 	reflect.TypeFor[[]string]():       listOf(func(s string) (string, error) { return s, nil }),
 	reflect.TypeFor[[]netip.Prefix](): listOf(parseNetwork),
 	reflect.TypeFor[[]url.URL]():      listOf(parseUpstream),
-	reflect.TypeFor[[]Issuer]():       listOf(parseIssuer),
+	reflect.TypeFor[[]Issuer]():       parseIssuers,
 	reflect.TypeFor[[]TokenSource]():  listOf(parseTokenSource),
 	reflect.TypeFor[[]AuditSink]():    listOf(parseAuditSink),
 }

@@ -62,6 +62,7 @@ func newRoot(environ []string) *cobra.Command {
 		newServe(environ),
 		newConfig(environ),
 		newPolicy(environ),
+		newToken(environ),
 		newSessions(environ),
 		newDisconnect(environ),
 		newAudit(environ),

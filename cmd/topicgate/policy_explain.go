@@ -110,13 +110,17 @@ func (q *question) readClaims(c config.Config, stdin io.Reader) error {
 		return usage(fmt.Errorf("claims in %s: %w", q.claimsFile, err))
 	}
 	q.principal.Issuer, _ = claims.Text("iss")
-	roles, err := claims.Roles(c.OIDCRolesClaim)
+	roles, err := claims.Roles(c.OIDCRolesClaims...)
 	if err == nil && !q.named {
 		prefix, ok := c.UsernamePrefix(q.principal.Issuer)
 		if !ok {
 			return failed(fmt.Errorf("claims in %s: iss is none of %sOIDC_ISSUER, so nobody knows the prefix of the username", q.claimsFile, config.Prefix))
 		}
-		q.principal.Username, err = claims.Username(c.OIDCUsernameClaim, prefix)
+		users, problem := usersOf(c)
+		if problem != nil {
+			return usage(problem) // which checkPolicyParts has found
+		}
+		q.principal.Username, err = users.Username(claims, prefix)
 	}
 	if err != nil {
 		return failed(fmt.Errorf("claims in %s: %w", q.claimsFile, err))

@@ -54,17 +54,12 @@ type process struct {
 func newProcess(c config.Config, log *slog.Logger, stdout io.Writer) (*process, error) {
 	p := &process{instance: newInstance(), log: log, drainTimeout: c.DrainTimeout, adminHosts: adminHosts(c), certificates: c.TLSClientCAFile != ""}
 	p.metrics = gateway.NewMetrics()
-	var err error
-	p.verifier, err = auth.NewVerifier(auth.Options{
-		Issuers:       issuers(c),
-		Audiences:     c.OIDCAudiences,
-		UsernameClaim: c.OIDCUsernameClaim,
-		RolesClaim:    c.OIDCRolesClaim,
-		ClockSkew:     c.OIDCClockSkew,
-		Logger:        log,
-		Observe:       p.metrics.TokenVerified,
-	})
+	options, err := verifierOptions(c)
 	if err != nil {
+		return nil, err
+	}
+	options.Logger, options.Observe = log, p.metrics.TokenVerified
+	if p.verifier, err = auth.NewVerifier(options); err != nil {
 		return nil, err
 	}
 	p.store, err = store.New(storeOptions(c, p.instance, log, p.metrics.PolicyEvent))
@@ -76,11 +71,11 @@ func newProcess(c config.Config, log *slog.Logger, stdout io.Writer) (*process, 
 		return nil, err
 	}
 	p.audit = newAuditLog(c, p, stdout)
-	options, err := p.gatewayOptions(c)
+	gatewayOptions, err := p.gatewayOptions(c)
 	if err != nil {
 		return nil, err
 	}
-	p.server, err = gateway.New(options)
+	p.server, err = gateway.New(gatewayOptions)
 	return p, err
 }
 
@@ -88,14 +83,6 @@ func newProcess(c config.Config, log *slog.Logger, stdout io.Writer) (*process, 
 func adminHosts(c config.Config) []string {
 	host, _, _ := net.SplitHostPort(c.AdminListen) // checked; empty: all addresses, of which none is named
 	return append([]string{host}, c.AdminHosts...)
-}
-
-func issuers(c config.Config) []auth.Issuer {
-	var list []auth.Issuer
-	for _, i := range c.OIDCIssuers {
-		list = append(list, auth.Issuer{Name: i.URL, UsernamePrefix: i.Prefix, DiscoveryURL: i.Discovery, KeysURL: i.JWKS})
-	}
-	return list
 }
 
 func (p *process) gatewayOptions(c config.Config) (gateway.Options, error) {
@@ -141,7 +128,7 @@ func (p *process) gatewayOptions(c config.Config) (gateway.Options, error) {
 	for _, s := range c.TokenSources {
 		o.TokenSources = append(o.TokenSources, edge.TokenSource{Kind: edge.TokenKind(s.Kind), Name: s.Name})
 	}
-	o.Upstreams, o.UpstreamTLS = brokers(c), p.upstreamTLS
+	o.Upstreams, o.UpstreamTLS = upstreamURLs(c), p.upstreamTLS
 	var err error
 	if c.TLSCertFile != "" {
 		if p.certs, err = edge.NewCertReloader(certFiles(c), p.log); err != nil {
@@ -152,7 +139,7 @@ func (p *process) gatewayOptions(c config.Config) (gateway.Options, error) {
 	return o, nil
 }
 
-func brokers(c config.Config) []*url.URL {
+func upstreamURLs(c config.Config) []*url.URL {
 	var list []*url.URL
 	for _, u := range c.UpstreamURLs {
 		list = append(list, &url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path})

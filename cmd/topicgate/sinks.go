@@ -37,7 +37,7 @@ func newAuditLog(c config.Config, p *process, stdout io.Writer) *audit.Log {
 		case "mqtt":
 			sinks[name] = audit.NewMQTTSink(audit.MQTTOptions{
 				Topic:         s.Target.Reveal(),
-				Brokers:       brokers(c),
+				Brokers:       upstreamURLs(c),
 				TLS:           p.upstreamTLS,
 				ProxyProtocol: c.UpstreamProxyProtocol == config.ProxyProtocolV2,
 				Username:      c.AuditMQTTUsername,

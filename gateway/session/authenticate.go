@@ -65,7 +65,7 @@ func (s *Session) authenticate(ctx context.Context, connect *frames.Connect) *re
 	}
 	if token == "" {
 		if s.certificate == nil {
-			return &refusedTokenMissing
+			return s.tokenMissing()
 		}
 		identity, err := auth.FromCertificate(s.certificate, s.host.CertificatePrefix)
 		if err != nil {
@@ -80,6 +80,17 @@ func (s *Session) authenticate(ctx context.Context, connect *frames.Connect) *re
 	}
 	s.whose.set(identity)
 	return nil
+}
+
+// tokenMissing says where a token was looked for.
+func (s *Session) tokenMissing() *refusal {
+	var places []string
+	for _, source := range s.host.TokenSources {
+		places = append(places, strings.TrimSuffix(string(source.Kind)+":"+source.Name, ":"))
+	}
+	r := refusedTokenMissing
+	r.err = errors.New("no token in any of: " + strings.Join(places, ", "))
+	return &r
 }
 
 // refusalOf turns an error of the verifier into the answer to CONNECT.
@@ -102,7 +113,9 @@ func (s *Session) tokenOf(connect *frames.Connect) (string, *refusal) {
 		s.reauthenticate = true
 		data, _ := connect.Properties.Bytes(frames.PropAuthenticationData)
 		if len(data) == 0 {
-			return "", &refusedTokenMissing
+			r := refusedTokenMissing
+			r.err = errors.New("no token in the Authentication Data")
+			return "", &r
 		}
 		return string(data), nil
 	}
