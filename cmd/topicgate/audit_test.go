@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"topicgate/gateway/audit"
 )
@@ -47,7 +48,7 @@ func TestAudit(t *testing.T) {
 			}
 			topics = append(topics, e.Topic)
 		}
-		if got.status != exitDone || got.stderr != "" || strings.ContainsAny(got.stdout, "\x1b\x9b") {
+		if got.status != exitDone || got.stderr != "" || hasEscape(got.stdout) {
 			t.Errorf("audit %q = %+v", args, got)
 		}
 		return strings.Join(topics, " ")
@@ -80,9 +81,14 @@ func TestAudit(t *testing.T) {
 			t.Errorf("line %d is %q; want %q in it", i+1, lines[i+1], want)
 		}
 	}
-	if strings.ContainsAny(got.stdout, "\x1b\x9b") {
+	if hasEscape(got.stdout) {
 		t.Errorf("audit wrote an escape sequence to what is no terminal: %q", got.stdout)
 	}
+}
+
+// hasEscape reports whether text holds what begins a control sequence, in 7 or 8 bits or in UTF-8.
+func hasEscape(text string) bool {
+	return strings.Contains(text, "\x1b") || strings.ContainsRune(text, '\u009b') || !utf8.ValidString(text)
 }
 
 func TestAuditFollowsBeyondAnOutage(t *testing.T) {

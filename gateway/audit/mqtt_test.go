@@ -19,10 +19,10 @@ import (
 type fakeBroker struct {
 	t        *testing.T
 	listener net.Listener
-	proxy    bool
 	done     sync.WaitGroup
 
 	mu       sync.Mutex
+	proxy    bool // begins with a PROXY header
 	acks     int // PUBACKs until it hangs up; negative: no end
 	refuse   byte
 	connects []packets.ConnectPacket
@@ -55,7 +55,10 @@ func (b *fakeBroker) url() *url.URL { return &url.URL{Scheme: "tcp", Host: b.lis
 func (b *fakeBroker) serve(conn net.Conn) {
 	defer conn.Close()
 	reader := bufio.NewReader(conn)
-	if b.proxy {
+	b.mu.Lock()
+	proxy := b.proxy
+	b.mu.Unlock()
+	if proxy {
 		if header, err := proxyproto.Read(reader); err != nil || !header.Command.IsLocal() {
 			b.mu.Lock()
 			b.wrong = append(b.wrong, "no PROXY header")
@@ -165,7 +168,9 @@ func TestOnlyWhatWasNotAcknowledgedIsPublishedAgain(t *testing.T) {
 func TestTheNextBrokerIsAsked(t *testing.T) {
 	away, refusing, b := startBroker(t, -1), startBroker(t, -1), startBroker(t, -1)
 	away.listener.Close()
+	refusing.mu.Lock()
 	refusing.refuse = packets.ErrRefusedServerUnavailable
+	refusing.mu.Unlock()
 	s := mqttSinkTo(away.url(), refusing.url(), b.url())
 	defer s.Close()
 	written(t, s, "a")
@@ -180,7 +185,9 @@ func TestTheNextBrokerIsAsked(t *testing.T) {
 
 func TestTheSinkBeginsWithAPROXYHeaderWhereBrokersWantOne(t *testing.T) {
 	b := startBroker(t, -1)
+	b.mu.Lock()
 	b.proxy = true
+	b.mu.Unlock()
 	s := mqttSinkTo(b.url())
 	s.o.ProxyProtocol = true
 	defer s.Close()
