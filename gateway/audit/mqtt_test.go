@@ -23,7 +23,7 @@ type fakeBroker struct {
 
 	mu       sync.Mutex
 	proxy    bool // begins with a PROXY header
-	acks     int // PUBACKs until it hangs up; negative: no end
+	acks     int  // PUBACKs until it hangs up; negative: no end
 	refuse   byte
 	connects []packets.ConnectPacket
 	topics   []string // of the records that it has acknowledged
