@@ -79,6 +79,9 @@ func (c *Config) checkListeners(p *Problems) {
 		}
 	}
 	pair(p, "TLS_CERT_FILE", c.TLSCertFile, "TLS_KEY_FILE", c.TLSKeyFile)
+	if c.TLSTicketKeyFile != "" && c.TLSCertFile == "" {
+		p.add("TLS_TICKET_KEY_FILE", "needs TLS: set %[1]sTLS_CERT_FILE and %[1]sTLS_KEY_FILE", Prefix)
+	}
 	if c.TLSClientCAFile != "" && c.TLSCertFile == "" {
 		p.add("TLS_CLIENT_CA_FILE", "needs TLS: set %[1]sTLS_CERT_FILE and %[1]sTLS_KEY_FILE", Prefix)
 	}

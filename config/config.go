@@ -21,6 +21,8 @@ type Config struct {
 	TLSCertFile string `env:"TLS_CERT_FILE" type:"file" doc:"certificate chain (PEM): serve WSS; reread when the files change"`
 	TLSKeyFile  string `env:"TLS_KEY_FILE" type:"file" doc:"private key (PEM) of the certificate"`
 
+	TLSTicketKeyFile string `env:"TLS_TICKET_KEY_FILE" type:"file" doc:"a secret of at least 32 bytes that all instances share, so that browsers resume TLS at each of them, and after a restart; the keys made of it change every 12 hours. Reread when it changes"`
+
 	TLSClientCAFile string     `env:"TLS_CLIENT_CA_FILE" type:"file" doc:"accept client certificates of this CA as an identity (subject CN is the username) from clients that are no browsers; a token, when present, wins"`
 	TLSClientPrefix string     `env:"TLS_CLIENT_PREFIX" type:"text" doc:"begins the usernames that client certificates give, as 'prefix=' does in 'TOPICGATE_OIDC_ISSUER'"`
 	TLSClientAuth   ClientAuth `env:"TLS_CLIENT_AUTH" envDefault:"optional" type:"optional or require" doc:"'require': no handshake without such a certificate"`

@@ -24,6 +24,7 @@ func TestMistakes(t *testing.T) {
 		{"ADMIN_HOSTS=*", "ADMIN_HOSTS: \"*\" is neither"},
 		{"TLS_CERT_FILE=c", "TLS_CERT_FILE: needs TOPICGATE_TLS_KEY_FILE too"},
 		{"TLS_KEY_FILE=k", "TLS_KEY_FILE: needs TOPICGATE_TLS_CERT_FILE too"},
+		{"TLS_TICKET_KEY_FILE=a", "TLS_TICKET_KEY_FILE: needs TLS"},
 		{"TLS_CLIENT_CA_FILE=a", "TLS_CLIENT_CA_FILE: needs TLS"},
 		{tls + "TLS_CLIENT_AUTH=require", "TLS_CLIENT_AUTH: require needs TOPICGATE_TLS_CLIENT_CA_FILE"},
 		{"TLS_CLIENT_AUTH=always", "TLS_CLIENT_AUTH: \"always\" is not one of optional, require"},

@@ -149,6 +149,7 @@ func TestTheExampleOfRooms(t *testing.T) {
 		p.redis.do(t, "SADD", roomsOf(user), "lobby")
 	}
 	alice, bob := p.open("alice", nil), p.open("bob", nil)
+	bob.shows(`{"kind":"rooms","rooms":["lobby"]}`)
 	alice.does("send", "lobby", "hello")
 	bob.shows(`{"kind":"message","room":"lobby","from":"alice","text":"hello"}`)
 	p.redis.do(t, "SADD", roomsOf("alice"), "attic")

@@ -14,13 +14,15 @@ export function options (me, clientId) {
 }
 
 export function start (client, me, tell) {
-  client.on('connect', () => client.publish(`chat/status/${me}`, 'here', { qos: 1, retain: true }))
+  client.on('connect', () => { // who is here hears what is sent to them
+    client.subscribe([`chat/to/${me}/+`, 'chat/status/+'], { qos: 1 },
+      () => client.publish(`chat/status/${me}`, 'here', { qos: 1, retain: true }))
+  })
   client.on('message', (topic, payload) => {
     const [, kind, who, from] = topic.split('/')
     if (kind === 'to') tell({ kind: 'message', from, text: payload.toString() })
     if (kind === 'status') tell({ kind: 'status', who, status: payload.toString() })
   })
-  client.subscribe([`chat/to/${me}/+`, 'chat/status/+'], { qos: 1 })
   return {
     send: (whom, text) => client.publishAsync(`chat/to/${whom}/${me}`, text, { qos: 1 }),
     leave: async () => {

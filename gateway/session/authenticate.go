@@ -9,7 +9,6 @@ import (
 	"topicgate/auth"
 	"topicgate/frames"
 	"topicgate/gateway/edge"
-	"topicgate/gateway/will"
 	"topicgate/policy"
 	"topicgate/policy/store"
 )
@@ -157,14 +156,7 @@ func (s *Session) authorize(ctx context.Context, opening *store.Opening, connect
 	if connect.Will == nil {
 		return nil
 	}
-	s.will = will.Of(connect.Will)
-	if d := s.judgeWill(); !d.Allowed {
-		s.rejectWill(d)
-		r := refusedWill
-		r.topic = s.will.Topic
-		return &r
-	}
-	return nil
+	return s.admitWill(connect.Will)
 }
 
 // principal is who the policy is asked about.

@@ -38,6 +38,8 @@ type Host struct {
 	clientID  clientIDTemplate
 	held      held
 	lost      herd // of sessions whose broker has gone
+	rates     rates
+	payloads  payloadTurns
 	lot       *wire.Lot[parked]
 	reviewers reviewers
 	subs      subs.Settings
