@@ -57,7 +57,8 @@ func (c *Config) check(p *Problems) {
 	c.checkListeners(p)
 	c.checkIdentity(p)
 	c.checkUpstream(p)
-	c.checkPolicyAndAudit(p)
+	c.checkPolicy(p)
+	c.checkAudit(p)
 	if c.PublishBurst > 0 && c.PublishRate == 0 {
 		p.add("PUBLISH_BURST", "has no meaning without %sPUBLISH_RATE", Prefix)
 	}
@@ -213,7 +214,7 @@ func checkClientID(template string) string {
 	return ""
 }
 
-func (c *Config) checkPolicyAndAudit(p *Problems) {
+func (c *Config) checkPolicy(p *Problems) {
 	redis := c.UsesRedis()
 	scheme, _, found := strings.Cut(c.RedisURL.Reveal(), "://")
 	if redis && (!found || !slices.Contains([]string{"redis", "rediss", "redis-sentinel", "rediss-sentinel"}, scheme)) {
@@ -225,25 +226,10 @@ func (c *Config) checkPolicyAndAudit(p *Problems) {
 	if !isText(c.RedisPrefix) || strings.ContainsAny(c.RedisPrefix, " *?[]\\") {
 		p.add("REDIS_PREFIX", "%q holds a space, a control character or one of *?[]\\", c.RedisPrefix)
 	}
-	duplicates(p, "AUDIT", c.Audit)
-	if slices.Contains(c.Audit, "none") && len(c.Audit) > 1 {
-		p.add("AUDIT", "none must stand alone")
-	}
-	if !redis && c.Given("AUDIT") && slices.Contains(c.Audit, "redis") {
-		p.add("AUDIT", "redis cannot be had together with %sREDIS_URL=none", Prefix)
-	}
 }
 
 // UsesRedis reports whether there is a Redis.
 func (c *Config) UsesRedis() bool { return c.RedisURL.Reveal() != "none" }
-
-// AuditSinks are the places that audit records go to: those of Audit without "none", and without
-// Redis where there is none.
-func (c *Config) AuditSinks() []AuditSink {
-	return slices.DeleteFunc(slices.Clone(c.Audit), func(s AuditSink) bool {
-		return s == "none" || s == "redis" && !c.UsesRedis()
-	})
-}
 
 func pair(p *Problems, cert, certFile, key, keyFile string) {
 	switch {

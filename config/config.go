@@ -64,8 +64,11 @@ type Config struct {
 	DenyPublish    DenyPublish   `env:"DENY_PUBLISH" envDefault:"ack" type:"ack or disconnect" doc:"what a refused PUBLISH gets in MQTT 3.1 and 3.1.1, which have no negative acknowledgement"`
 	UserProperty   string        `env:"USER_PROPERTY" envDefault:"topicgate-user" type:"text" empty:"none" doc:"name of the MQTT 5 User Property that carries the verified username; empty: none"`
 
-	Audit        []AuditSink `env:"AUDIT" envDefault:"stdout,redis" type:"list" doc:"where audit records go: 'stdout', 'redis', or 'none'"`
-	AuditAllowed bool        `env:"AUDIT_ALLOWED" envDefault:"false" doc:"audit accepted operations too"`
+	Audit              []AuditSink `env:"AUDIT" envDefault:"stdout,redis" type:"list" doc:"where audit records go: 'stdout', 'redis', 'file:PATH' (lines of JSON, reopened on SIGHUP and when the file was moved away), 'webhook:URL' (signed posts to 'https://'), 'mqtt:TOPIC' (messages to the first broker of 'TOPICGATE_UPSTREAM_URLS' that answers; no rule may let users read or write there), or 'none'"`
+	AuditWebhookSecret Secret      `env:"AUDIT_WEBHOOK_SECRET" doc:"key of 16 bytes or more that signs what is posted to webhooks (HMAC-SHA256)"`
+	AuditMQTTUsername  string      `env:"AUDIT_MQTT_USERNAME" type:"text" doc:"username of the gateway itself at the broker, for audit by MQTT; empty: none"`
+	AuditMQTTPassword  Secret      `env:"AUDIT_MQTT_PASSWORD" doc:"its password"`
+	AuditAllowed       bool        `env:"AUDIT_ALLOWED" envDefault:"false" doc:"audit accepted operations too"`
 
 	MaxPacketSize         Size    `env:"MAX_PACKET_SIZE" envDefault:"1800KiB" min:"1KiB" max:"256MiB" doc:"a larger packet ends its session (MQTT 5: reason 0x95)"`
 	MaxConnections        int     `env:"MAX_CONNECTIONS" envDefault:"0" min:"0" max:"10000000" doc:"connections of clients, from the TCP accept on; 0, or more than that: what the limit of open files bears"`

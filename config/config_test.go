@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 	"net/url"
 	"os"
@@ -40,7 +41,7 @@ func TestDefaultsAreThoseOfTheContract(t *testing.T) {
 		UpstreamUsername: "{username}", UpstreamProxyProtocol: "off", ClientID: "{username}:{client_id}",
 		RedisURL: NewSecret("redis://127.0.0.1:6379/0"), RedisPrefix: "topicgate:",
 		PolicyStaleMax: 30 * time.Second, SubscribeMode: "narrow", NarrowMax: 1000, DenyPublish: "ack", Unavailable: "close",
-		UserProperty: "topicgate-user", Audit: []AuditSink{"stdout", "redis"}, MaxPacketSize: 1800 << 10, MaxSubscriptions: 10000, MaxSleepingPerUser: 100,
+		UserProperty: "topicgate-user", Audit: []AuditSink{{Kind: "stdout"}, {Kind: "redis"}}, MaxPacketSize: 1800 << 10, MaxSubscriptions: 10000, MaxSleepingPerUser: 100,
 		ConnectTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, DrainTimeout: 30 * time.Second,
 		LogFormat: "json",
 		given:     map[string]string{"OIDC_ISSUER": "TOPICGATE_OIDC_ISSUER", "OIDC_AUDIENCE": "TOPICGATE_OIDC_AUDIENCE"},
@@ -103,7 +104,10 @@ func TestEverySettingIsRead(t *testing.T) {
 		"UNAVAILABLE":              {[]string{"UNAVAILABLE=connack"}, func(c Config) any { return c.Unavailable }, UnavailableConnack},
 		"DENY_PUBLISH":             {[]string{"DENY_PUBLISH=disconnect"}, func(c Config) any { return c.DenyPublish }, DenyPublishDisconnect},
 		"USER_PROPERTY":            {[]string{"USER_PROPERTY=who"}, func(c Config) any { return c.UserProperty }, "who"},
-		"AUDIT":                    {[]string{"AUDIT=stdout"}, func(c Config) any { return c.Audit }, []AuditSink{"stdout"}},
+		"AUDIT":                    {[]string{"AUDIT=stdout,file:/var/log/a"}, func(c Config) any { return c.Audit }, []AuditSink{{Kind: "stdout"}, {"file", NewSecret("/var/log/a")}}},
+		"AUDIT_MQTT_USERNAME":      {[]string{"AUDIT=mqtt:a", "AUDIT_MQTT_USERNAME=gate"}, func(c Config) any { return c.AuditMQTTUsername }, "gate"},
+		"AUDIT_MQTT_PASSWORD":      {[]string{"AUDIT=mqtt:a", "AUDIT_MQTT_USERNAME=gate", "AUDIT_MQTT_PASSWORD=x"}, func(c Config) any { return c.AuditMQTTPassword }, NewSecret("x")},
+		"AUDIT_WEBHOOK_SECRET":     {[]string{"AUDIT=webhook:https://h/p", "AUDIT_WEBHOOK_SECRET=0123456789abcdef"}, func(c Config) any { return c.AuditWebhookSecret }, NewSecret("0123456789abcdef")},
 		"AUDIT_ALLOWED":            {[]string{"AUDIT_ALLOWED=true"}, func(c Config) any { return c.AuditAllowed }, true},
 		"MAX_PACKET_SIZE":          {[]string{"MAX_PACKET_SIZE=64KiB"}, func(c Config) any { return c.MaxPacketSize }, Size(64 << 10)},
 		"MAX_CONNECTIONS":          {[]string{"MAX_CONNECTIONS=10"}, func(c Config) any { return c.MaxConnections }, 10},
@@ -174,9 +178,22 @@ func TestSecretsComeFromFilesToo(t *testing.T) {
 	}
 }
 
+// A webhook's URL is often all that it takes to write there.
+func TestTheURLOfAWebhookIsNotShown(t *testing.T) {
+	c := mustLoad(t, environ("AUDIT=webhook:https://h.test/hunter2?k=hunter2,webhook:http://127.0.0.1:1/a", "AUDIT_WEBHOOK_SECRET=0123456789hunter2"))
+	for _, text := range []string{fmt.Sprintf("%v %+v %#v %q %s", c.Audit, c.Audit, c.Audit, c.Audit, c.Audit), fmt.Sprintf("%+v %#v", c, c), fmt.Sprint(c.Values())} {
+		if strings.Contains(text, "hunter2") || !strings.Contains(text, "webhook") {
+			t.Errorf("%s shows it; want the host alone", text)
+		}
+	}
+	if got := c.Audit[0].Target.Reveal(); got != "https://h.test/hunter2?k=hunter2" {
+		t.Errorf("Target = %q", got)
+	}
+}
+
 func TestAuditFallsBackWithoutRedis(t *testing.T) {
 	c := mustLoad(t, environ("REDIS_URL=none", "POLICY_FILE=acl"))
-	if got, want := c.AuditSinks(), []AuditSink{"stdout"}; !reflect.DeepEqual(got, want) || c.UsesRedis() {
+	if got, want := c.AuditSinks(), []AuditSink{{Kind: "stdout"}}; !reflect.DeepEqual(got, want) || c.UsesRedis() {
 		t.Errorf("AuditSinks() = %q, UsesRedis() = %v; want %q, false", got, c.UsesRedis(), want)
 	}
 	c = mustLoad(t, environ("AUDIT=none"))
@@ -184,7 +201,7 @@ func TestAuditFallsBackWithoutRedis(t *testing.T) {
 		t.Errorf("AuditSinks() of none = %q; want nothing", got)
 	}
 	c = mustLoad(t, environ())
-	if got, want := c.AuditSinks(), []AuditSink{"stdout", "redis"}; !reflect.DeepEqual(got, want) {
+	if got, want := c.AuditSinks(), []AuditSink{{Kind: "stdout"}, {Kind: "redis"}}; !reflect.DeepEqual(got, want) {
 		t.Errorf("AuditSinks() = %q; want %q", got, want)
 	}
 }

@@ -65,6 +65,7 @@ func newRoot(environ []string) *cobra.Command {
 		newToken(environ),
 		newSessions(environ),
 		newDisconnect(environ),
+		newAudit(environ),
 		newVersion(),
 	)
 	root.SilenceErrors, root.SilenceUsage = true, true

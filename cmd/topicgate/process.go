@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -25,14 +26,8 @@ import (
 	"topicgate/policy/store"
 )
 
-const (
-	// auditRecords is about how many records the Redis stream keeps (MAXLEN ~).
-	auditRecords = 100_000
-	// auditQueue is how many records wait for a slow sink before the next ones are dropped.
-	auditQueue = 8192
-	// adminTimeout bounds a request to the admin listener.
-	adminTimeout = 10 * time.Second
-)
+// adminTimeout bounds a request to the admin listener.
+const adminTimeout = 10 * time.Second
 
 // process is a gateway with all that it is made of.
 type process struct {
@@ -45,6 +40,8 @@ type process struct {
 	server   *gateway.Server
 	certs    *edge.CertReloader // nil: no TLS
 
+	auditFiles     []*audit.FileSink
+	upstreamTLS    *tls.Config
 	reloadUpstream func() error
 	drainTimeout   time.Duration
 
@@ -70,7 +67,10 @@ func newProcess(c config.Config, log *slog.Logger, stdout io.Writer) (*process, 
 		return nil, err
 	}
 	p.metrics.WatchPolicy(p.store.OldestChange)
-	p.audit = newAudit(c, p, stdout)
+	if p.upstreamTLS, p.reloadUpstream, err = upstreamTLS(c); err != nil {
+		return nil, err
+	}
+	p.audit = newAuditLog(c, p, stdout)
 	gatewayOptions, err := p.gatewayOptions(c)
 	if err != nil {
 		return nil, err
@@ -83,28 +83,6 @@ func newProcess(c config.Config, log *slog.Logger, stdout io.Writer) (*process, 
 func adminHosts(c config.Config) []string {
 	host, _, _ := net.SplitHostPort(c.AdminListen) // checked; empty: all addresses, of which none is named
 	return append([]string{host}, c.AdminHosts...)
-}
-
-func newAudit(c config.Config, p *process, stdout io.Writer) *audit.Log {
-	sinks := make(map[string]audit.Sink)
-	for _, name := range c.AuditSinks() {
-		switch name {
-		case "stdout":
-			sinks["stdout"] = audit.NewWriterSink(stdout)
-		case "redis":
-			sinks["redis"] = audit.NewRedisSink(p.store.Client(), c.RedisPrefix+"audit", auditRecords)
-		}
-	}
-	if len(sinks) == 0 {
-		return nil
-	}
-	return audit.New(audit.Options{
-		Instance:  p.instance,
-		Sinks:     sinks,
-		QueueSize: auditQueue,
-		Logger:    p.log,
-		Dropped:   p.metrics.AuditDropped,
-	})
 }
 
 func (p *process) gatewayOptions(c config.Config) (gateway.Options, error) {
@@ -150,11 +128,8 @@ func (p *process) gatewayOptions(c config.Config) (gateway.Options, error) {
 	for _, s := range c.TokenSources {
 		o.TokenSources = append(o.TokenSources, edge.TokenSource{Kind: edge.TokenKind(s.Kind), Name: s.Name})
 	}
-	o.Upstreams = upstreamURLs(c)
+	o.Upstreams, o.UpstreamTLS = upstreamURLs(c), p.upstreamTLS
 	var err error
-	if o.UpstreamTLS, p.reloadUpstream, err = upstreamTLS(c); err != nil {
-		return o, err
-	}
 	if c.TLSCertFile != "" {
 		if p.certs, err = edge.NewCertReloader(certFiles(c), p.log); err != nil {
 			return o, err
@@ -247,6 +222,9 @@ func (p *process) drain(ctx context.Context) {
 // reload reads again what SIGHUP is for. What can't be used leaves the last good one in force.
 func (p *process) reload() {
 	p.log.Info("rereading certificates and policy file")
+	for _, file := range p.auditFiles {
+		file.Reopen()
+	}
 	errs := []error{p.store.Reload(), p.reloadUpstream()}
 	if p.certs != nil {
 		errs = append(errs, p.certs.Reload())
