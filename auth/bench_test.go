@@ -52,7 +52,7 @@ func likeKeycloak(n int) claims {
 func BenchmarkCachedToken(b *testing.B) {
 	key := newKey("a")
 	bed := newTestbed(b, newProvider(testIssuer, key), func(o *Options) {
-		o.Observe, o.UsernameClaim, o.RolesClaim = nil, "preferred_username", "realm_access.roles"
+		o.Observe, o.Users.Claim, o.RolesClaims = nil, "preferred_username", []string{"realm_access.roles"}
 	})
 	bed.want(b, "first", key.token(claims{"preferred_username": "first"}), "ok")
 	for b.Loop() {

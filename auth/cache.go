@@ -22,12 +22,12 @@ const (
 type digest = [sha256.Size]byte
 
 // verified is a token that once passed. It counts until it expires, and while the keys that its issuer
-// publishes are the same.
+// publishes are the same; an opaque one, which no key has signed, for a while.
 type verified struct {
 	identity   Identity
-	issuer     *issuer
+	issuer     *issuer   // nil: opaque
 	generation uint64    // of the issuer's keys
-	until      time.Time // "exp", without skew
+	until      time.Time // "exp", without skew, or earlier
 	bytes      int
 }
 
@@ -59,7 +59,7 @@ func (c *cache) get(token digest, now time.Time) (Identity, bool) {
 	if !ok {
 		return Identity{}, false
 	}
-	if !now.Before(v.until) || v.generation != v.issuer.generation() {
+	if !now.Before(v.until) || v.issuer != nil && v.generation != v.issuer.generation() {
 		c.tokens.Remove(token)
 		return Identity{}, false
 	}

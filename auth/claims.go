@@ -146,19 +146,43 @@ func decodeString(raw string) string {
 	return value
 }
 
-// texts returns a claim that is a string or a list of strings (RFC 7519 section 4.1.3).
-func (c ClaimsSet) texts(name string) ([]string, bool) {
+// identifier returns a claim that is a string or a whole number, by its digits as they stand there. ok is false when it
+// is there and is neither; null counts as absent.
+func (c ClaimsSet) identifier(name string) (value string, ok bool) {
 	raw, present := c.get(name)
-	if !present {
-		return nil, true
+	if !present || raw == "null" {
+		return "", true
 	}
-	if raw[0] == '[' {
+	return identifierOf(raw)
+}
+
+// identifierOf reads a string, or a whole number that has one way of writing: 7, and not 7.0, 7e0 or -0, which another
+// reader takes for the same. Nothing is rounded.
+func identifierOf(raw string) (value string, ok bool) {
+	if raw[0] == '"' {
+		return decodeString(raw), true
+	}
+	digits := strings.TrimPrefix(raw, "-")
+	if strings.Trim(digits, "0123456789") != "" || raw == "-0" { // JSON has no leading zeros
+		return "", false
+	}
+	return raw, true
+}
+
+// texts returns a claim, found by its path, that is a string or a list of strings (RFC 7519 section 4.1.3).
+func (c ClaimsSet) texts(path string) ([]string, bool) {
+	raw, present, blocked := c.lookup(path)
+	switch {
+	case !present:
+		return nil, !blocked
+	case raw[0] == '[':
 		var values []string
 		err := json.Unmarshal([]byte(raw), &values)
 		return values, err == nil
+	case raw[0] == '"':
+		return []string{decodeString(raw)}, true
 	}
-	value, ok := c.Text(name)
-	return []string{value}, ok
+	return nil, raw == "null"
 }
 
 // maxDate is the end of the year 9999: later ones are mistakes, milliseconds for seconds as a rule, and
@@ -217,95 +241,4 @@ func splits(path string) iter.Seq2[string, string] {
 			}
 		}
 	}
-}
-
-// elsewhere reports whether the token says that the claim at path, or what holds it, is not in the token but to be
-// had from somebody else: by the names of OpenID Connect Core 5.6.2, as Entra ID does for users of more than 200
-// groups, or by its "hasgroups", which says the same of the claim "groups".
-func (c ClaimsSet) elsewhere(path string) (bool, error) {
-	var names map[string]json.RawMessage
-	if !c.decode("_claim_names", &names) {
-		return false, refused(ReasonMalformed, "_claim_names is not readable")
-	}
-	stands := func(name string) bool {
-		_, listed := names[name]
-		if name == "groups" && !listed {
-			switch raw, _ := c.get("hasgroups"); raw {
-			case "", "null", "false", `"false"`:
-			default:
-				return true
-			}
-		}
-		return listed
-	}
-	if stands(path) {
-		return true, nil
-	}
-	for name := range splits(path) {
-		if stands(name) {
-			return true, nil
-		}
-	}
-	return false, nil
-}
-
-// Username returns the name that rules and the broker see: the issuer's prefix and the string at path. The error is
-// a *[Refused].
-func (c ClaimsSet) Username(path, prefix string) (string, error) {
-	raw, ok, _ := c.lookup(path)
-	if !ok || raw[0] != '"' {
-		return "", refused(ReasonNoUsername, "the claim "+path+" is missing or not a string")
-	}
-	name, problem := withPrefix(prefix, decodeString(raw))
-	if problem != "" {
-		return "", refused(ReasonBadUsername, "the claim "+path+" "+problem)
-	}
-	return strings.Clone(name), nil // names get about more than claims, and would take them along
-}
-
-// Roles returns the roles at path: none when the claim is absent or null. A claim of another type, or one that
-// the token says stands elsewhere, refuses the token instead of being ignored, for a role may carry denials: without
-// its roles a principal could be allowed more than with them. The error is a *[Refused].
-func (c ClaimsSet) Roles(path string) ([]string, error) {
-	switch elsewhere, err := c.elsewhere(path); {
-	case err != nil:
-		return nil, err
-	case elsewhere:
-		return nil, refused(ReasonRolesElsewhere, "the token says that its claim "+path+" is to be fetched elsewhere (too many groups?); have the issuer put it into the token, app roles in place of groups for example")
-	}
-	raw, ok, blocked := c.lookup(path)
-	switch {
-	case blocked:
-		return nil, refused(ReasonBadRoles, "the path "+path+" leads through a claim that is no object")
-	case !ok || raw == "null":
-		return nil, nil
-	}
-	var found []string
-	switch raw[0] {
-	case '"': // as in "scope", RFC 6749 section 3.3
-		found = strings.Split(strings.Clone(decodeString(raw)), " ")
-	case '[':
-		var elements []*string // null is no string
-		if json.Unmarshal([]byte(raw), &elements) != nil || slices.Contains(elements, nil) {
-			return nil, refused(ReasonBadRoles, "the claim "+path+" holds something that is not a string")
-		}
-		for _, role := range elements {
-			found = append(found, *role)
-		}
-	default:
-		return nil, refused(ReasonBadRoles, "the claim "+path+" is neither a list of strings nor a string")
-	}
-	var unique []string
-	seen := make(map[string]struct{}, len(found))
-	for _, role := range found {
-		if strings.ContainsRune(role, utf8.RuneError) {
-			return nil, refused(ReasonBadRoles, "a role in the claim "+path+" "+replacementProblem)
-		}
-		if _, ok := seen[role]; ok || role == "" {
-			continue
-		}
-		seen[role] = struct{}{}
-		unique = append(unique, role)
-	}
-	return slices.Clip(unique), nil
 }

@@ -26,7 +26,13 @@ func TestUsername(t *testing.T) {
 		{"missing inside", "a.b", `{"a":{"c":"alice"}}`, "", ReasonNoUsername},
 		{"path through a string", "a.b", `{"a":"alice"}`, "", ReasonNoUsername},
 		{"case counts", "sub", `{"Sub":"alice"}`, "", ReasonNoUsername},
-		{"number", "sub", `{"sub":1}`, "", ReasonNoUsername},
+		{"whole number", "id", `{"id":1}`, "1", "ok"},
+		{"number that no float holds", "id", `{"id":9007199254740993}`, "9007199254740993", "ok"},
+		{"number below zero", "id", `{"id":-12}`, "-12", "ok"},
+		{"zero below zero", "id", `{"id":-0}`, "", ReasonNoUsername},
+		{"fraction", "id", `{"id":1.0}`, "", ReasonNoUsername},
+		{"exponent", "id", `{"id":1e3}`, "", ReasonNoUsername},
+		{"true", "id", `{"id":true}`, "", ReasonNoUsername},
 		{"list", "sub", `{"sub":["alice"]}`, "", ReasonNoUsername},
 		{"null", "sub", `{"sub":null}`, "", ReasonNoUsername},
 		{"empty", "sub", `{"sub":""}`, "", ReasonBadUsername},
@@ -44,7 +50,7 @@ func TestUsername(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: payload does not decode", c.what)
 		}
-		got, err := claims.Username(c.path, "")
+		got, err := Users{Claim: c.path}.Username(claims, "")
 		if got != c.want || reasonOf(t, err) != c.reason {
 			t.Errorf("%s: Username(%s) = %q, %v; want %q, %s", c.what, c.path, got, err, c.want, c.reason)
 		}
@@ -68,7 +74,17 @@ func TestRoles(t *testing.T) {
 		{"empty text", "roles", `{"roles":""}`, nil, "ok"},
 		{"number", "roles", `{"roles":1}`, nil, ReasonBadRoles},
 		{"true", "roles", `{"roles":true}`, nil, ReasonBadRoles},
+		{"comma list", "groups", `{"groups":"b, a,,b"}`, []string{"b", "a"}, "ok"},
+		{"commas and spaces", "groups", `{"groups":"team a,team b"}`, nil, ReasonBadRoles},
+		{"names with the organizations that grant them", "roles", `{"roles":{"user":{"1":"acme.example"},"admin":{"1":"acme.example","2":"b.example"}}}`, []string{"user", "admin"}, "ok"},
+		{"empty object", "roles", `{"roles":{}}`, nil, "ok"},
 		{"object", "roles", `{"roles":{"admin":true}}`, nil, ReasonBadRoles},
+		{"object whose names hold lists", "resource_access", `{"resource_access":{"chat":{"roles":["banned"]}}}`, nil, ReasonBadRoles},
+		{"object with a list", "realm_access", `{"realm_access":{"roles":["banned"]}}`, nil, ReasonBadRoles},
+		{"name that nobody grants", "roles", `{"roles":{"admin":{}}}`, nil, ReasonBadRoles},
+		{"name that null grants", "roles", `{"roles":{"admin":{"1":null}}}`, nil, ReasonBadRoles},
+		{"one good and one bad name", "roles", `{"roles":{"user":{"1":"a"},"banned":["x"]}}`, nil, ReasonBadRoles},
+		{"half a surrogate pair as a name", "roles", `{"roles":{"a\ud800":{"1":"a"}}}`, nil, ReasonBadRoles},
 		{"number in the list", "roles", `{"roles":["a",1]}`, nil, ReasonBadRoles},
 		{"null in the list", "roles", `{"roles":["a",null]}`, nil, ReasonBadRoles},
 		{"half a surrogate pair", "roles", `{"roles":["a\ud800"]}`, nil, ReasonBadRoles},
@@ -100,10 +116,29 @@ func TestRoles(t *testing.T) {
 	}
 }
 
+func TestRolesOfSeveralClaimsAreAddedUp(t *testing.T) {
+	for _, c := range []struct {
+		payload string
+		want    []string
+		reason  string
+	}{
+		{`{"groups":["a","b"],"scope":"b c","app":{"roles":{"d":{"1":"x"}}}}`, []string{"a", "b", "c", "d"}, "ok"},
+		{`{"scope":"c"}`, []string{"c"}, "ok"},
+		{`{"groups":["a"],"scope":7}`, nil, ReasonBadRoles},
+		{`{"scope":"c","hasgroups":true}`, nil, ReasonRolesElsewhere},
+		{`{"groups":["a"],"app":[]}`, nil, ReasonBadRoles},
+	} {
+		got, err := must(ParseClaimsSet([]byte(c.payload))).Roles("groups", "scope", "app.roles")
+		if !reflect.DeepEqual(got, c.want) || reasonOf(t, err) != c.reason {
+			t.Errorf("Roles() of %s = %q, %v; want %q, %s", c.payload, got, err, c.want, c.reason)
+		}
+	}
+}
+
 func TestConfiguredClaimsAreUsed(t *testing.T) {
 	key := newKey("a")
 	b := newTestbed(t, newProvider(testIssuer, key), func(o *Options) {
-		o.UsernameClaim, o.RolesClaim = "preferred_username", "resource_access.chat.roles"
+		o.Users.Claim, o.RolesClaims = "preferred_username", []string{"resource_access.chat.roles"}
 	})
 	id, err := b.Verify(t.Context(), key.token(claims{
 		"sub": "0b5e/1", "preferred_username": "alice",

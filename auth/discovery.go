@@ -83,9 +83,15 @@ func (i Issuer) check() (insecure bool, err error) {
 		}
 	}
 	if i.KeysURL != "" {
-		insecure, err = checkAddress("key set", i.KeysURL)
+		if insecure, err = checkAddress("key set", i.KeysURL); err != nil {
+			return false, err
+		}
 	}
-	return insecure, err
+	if i.Introspection == nil {
+		return insecure, nil
+	}
+	open, err := checkAddress("introspection", i.Introspection.URL)
+	return insecure || open, err
 }
 
 func checkAddress(what, address string) (insecure bool, err error) {

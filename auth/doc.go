@@ -5,6 +5,8 @@
 //	size -> cache -> JWS header (alg, typ, crit) -> issuer by exact comparison ->
 //	events, aud, exp, nbf, iat, sub -> signature -> username and roles -> Identity
 //
+// [Verifier.Explain] asks the same questions one by one and tells what it finds.
+//
 // The registered claims are looked at before the signature. Whatever they say, a token is only ever
 // refused by them, never accepted; and a token that is expired or meant for somebody else is refused
 // at once, even while its issuer is down, and makes nobody fetch keys. Nothing is taken into an
@@ -28,9 +30,17 @@
 // something that is no object or in another place, a name that stands twice. What nobody needs is not read at all:
 // certificates beside keys, keys that a token brings along.
 //
+// # Opaque tokens
+//
+// What holds no JWT is asked about at the one issuer that the operator names for that (RFC 7662), and the claims in the
+// answer go through the same checks. Two paths, and no token can take both: what [HoldsToken] finds a JWT in is never
+// sent away. A request belongs to all who wait for it and has one of a few turns until it ends, also when they have
+// gone; who waits for a turn leaves nothing behind. An answer that says nothing about the token refuses nobody.
+//
 // # Names
 //
-// A username is what the issuer says, behind the prefix that the operator gave the issuer; nothing is mapped or folded.
+// A username is what the issuer says, behind the prefix that the operator gave the issuer; nothing is folded. What the
+// operator may have made of it ([Users]: the part in a pattern's group, some characters escaped) keeps two names apart.
 // Names that people or programs could take for one another are refused (RFC 8265), and so are those that would
 // be more than a name in a rule.
 //
@@ -65,7 +75,7 @@
 //
 // # What callers must keep
 //
-// Errors and log lines of this package never contain any part of a token (a character of a username, perhaps, by its
-// number), so they may be logged as they are. [Mask] makes texts of clients fit for that. Roles of an Identity are shared with the cache: read them, do not change them. Its claims stay the JSON
+// Errors and log lines of this package never contain any part of a token but issuer and audience as found, bounded,
+// quoted and masked (and a character of a username, perhaps, by its number), so they may be logged as they are. [Mask] makes texts of clients fit for that. Roles of an Identity are shared with the cache: read them, do not change them. Its claims stay the JSON
 // that they came as: a session keeps them for the rules that may ask for one, now or later, and most rules do not.
 package auth

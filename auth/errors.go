@@ -10,7 +10,7 @@ const (
 	ReasonCriticalHeader = "critical_header"    // JWS "crit" or "b64"
 	ReasonWrongType      = "wrong_type"         // neither a plain JWT nor an access token, by "typ" or by "events"
 	ReasonUnknownIssuer  = "unknown_issuer"     // "iss" is not on the list
-	ReasonWrongAudience  = "wrong_audience"     // no accepted "aud"
+	ReasonWrongAudience  = "wrong_audience"     // none of the accepted audiences in "aud", or the claim that the operator chose
 	ReasonNoExpiry       = "no_expiry"          // "exp" is missing
 	ReasonExpired        = "expired"            // "exp" (and skew) is past
 	ReasonNotYetValid    = "not_yet_valid"      // "nbf" is ahead by more than the skew
@@ -18,10 +18,11 @@ const (
 	ReasonNoSubject      = "no_subject"         // "sub" is missing or empty
 	ReasonNoSuchKey      = "no_such_key"        // the issuer does not publish the key ("kid")
 	ReasonBadSignature   = "bad_signature"      // the key is known, the signature does not hold
-	ReasonNoUsername     = "no_username"        // the username claim is missing or not a string
-	ReasonBadUsername    = "bad_username"       // the username may never expand in a rule
-	ReasonBadRoles       = "bad_roles"          // the roles claim is neither a list of strings nor a string
+	ReasonNoUsername     = "no_username"        // the username claim is missing, or neither a string nor a whole number
+	ReasonBadUsername    = "bad_username"       // the username may never expand in a rule, or does not match the pattern
+	ReasonBadRoles       = "bad_roles"          // the roles claim is nothing that holds roles
 	ReasonRolesElsewhere = "roles_elsewhere"    // the token says that its roles are to be fetched elsewhere
+	ReasonInactive       = "inactive"           // the issuer says so of an opaque token
 	ReasonBadCertificate = "bad_certificate"    // a client certificate without one clear subject
 	reasonOK             = "ok"                 // result only: verified
 	reasonCached         = "cached"             // result only: verified before
@@ -33,7 +34,7 @@ const (
 // another one. CONNACK 0x05 (3.x), 0x87 (5.0).
 type Refused struct {
 	Reason string // one of the Reason constants
-	Detail string // for the operator's log; never any part of a token
+	Detail string // for the operator's log; of a token issuer and audience at most
 }
 
 func (e *Refused) Error() string {
@@ -66,7 +67,7 @@ var results = []string{
 	ReasonTooLarge, ReasonMalformed, ReasonWrongAlgorithm, ReasonCriticalHeader, ReasonWrongType,
 	ReasonUnknownIssuer, ReasonWrongAudience, ReasonNoExpiry, ReasonExpired, ReasonNotYetValid,
 	ReasonIssuedInFuture, ReasonNoSubject, ReasonNoSuchKey, ReasonBadSignature, ReasonNoUsername,
-	ReasonBadUsername, ReasonBadRoles, ReasonRolesElsewhere,
+	ReasonBadUsername, ReasonBadRoles, ReasonRolesElsewhere, ReasonInactive,
 	ReasonIssuerDown, ReasonKeyNotYetKnown,
 }
 

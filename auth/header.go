@@ -50,14 +50,14 @@ func (h *headers) read(encoded string) (header jose.Header, known bool, err erro
 	}
 	plain, err := withoutKeys(encoded)
 	if err != nil {
-		return header, false, errNotCompact
+		return header, false, errNoHeader
 	}
 	bare, err := jose.ParseSignedCompact(plain+"..", algorithms)
 	if err != nil { // its text may quote the token
 		if _, ok := err.(*jose.ErrUnexpectedSignatureAlgorithm); ok {
-			return header, false, refused(ReasonWrongAlgorithm, "not signed by an accepted asymmetric algorithm")
+			return header, false, refused(ReasonWrongAlgorithm, foundAlgorithm(encoded)+"; "+acceptedAlgorithms())
 		}
-		return header, false, errNotCompact
+		return header, false, errNoHeader
 	}
 	header = bare.Signatures[0].Protected
 	return header, false, checkHeader(header)
@@ -85,7 +85,10 @@ func withoutKeys(encoded string) (string, error) {
 	return encoded, nil
 }
 
-var errNotCompact = refused(ReasonMalformed, "not a JWS in compact form")
+var (
+	errNoHeader  = refused(ReasonMalformed, "not a JWS in compact form: its first part is no JOSE header")
+	errNotBase64 = refused(ReasonMalformed, "not a JWS in compact form: payload or signature is not base64url")
+)
 
 // compactJWS is a JWS whose signature has not been verified.
 type compactJWS struct {
@@ -101,20 +104,23 @@ type compactJWS struct {
 func (h *headers) parse(token string) (*compactJWS, error) {
 	header, rest, _ := strings.Cut(token, ".")
 	payload, signature, ok := strings.Cut(rest, ".")
-	// One dot more is no base64; base64 decoders skip line breaks.
-	if !ok || strings.IndexByte(token, '\n') >= 0 || strings.IndexByte(token, '\r') >= 0 {
-		return nil, errNotCompact
+	// Base64 decoders skip line breaks.
+	if !ok || strings.IndexByte(signature, '.') >= 0 || strings.IndexByte(token, '\n') >= 0 || strings.IndexByte(token, '\r') >= 0 {
+		return nil, refused(ReasonMalformed, notCompact(token))
 	}
 	read, known, err := h.read(header)
+	if err == errNoHeader {
+		return nil, refused(ReasonMalformed, notCompact(token))
+	}
 	if err != nil {
 		return nil, err
 	}
 	jws := &compactJWS{encodedHeader: header, headerKnown: known, header: read, signed: token[:len(header)+1+len(payload)]}
 	if jws.payload, err = base64.RawURLEncoding.DecodeString(payload); err != nil {
-		return nil, errNotCompact
+		return nil, errNotBase64
 	}
 	if jws.signature, err = base64.RawURLEncoding.DecodeString(signature); err != nil {
-		return nil, errNotCompact
+		return nil, errNotBase64
 	}
 	return jws, nil
 }

@@ -19,13 +19,13 @@ const (
 
 // guardedClient returns a copy of base that reads bounded answers of status 200 and follows redirects
 // only within the same scheme, host and port: keys come from where the operator, or the issuer's
-// discovery document, says that they are.
-func guardedClient(base *http.Client) *http.Client {
+// discovery document, says that they are. Each request says by agent, unless that is empty, who asks.
+func guardedClient(base *http.Client, agent string) *http.Client {
 	client := *base
 	if client.Transport == nil {
 		client.Transport = http.DefaultTransport
 	}
-	client.Transport = guard{client.Transport}
+	client.Transport = guard{client.Transport, agent}
 	client.CheckRedirect = func(req *http.Request, via []*http.Request) error {
 		switch first := via[0].URL; {
 		case req.URL.Scheme != first.Scheme || req.URL.Host != first.Host:
@@ -38,9 +38,16 @@ func guardedClient(base *http.Client) *http.Client {
 	return &client
 }
 
-type guard struct{ next http.RoundTripper }
+type guard struct {
+	next  http.RoundTripper
+	agent string
+}
 
 func (g guard) RoundTrip(req *http.Request) (*http.Response, error) {
+	if g.agent != "" {
+		req = req.Clone(req.Context()) // which is the caller's
+		req.Header.Set("User-Agent", g.agent)
+	}
 	resp, err := g.next.RoundTrip(req)
 	if err != nil {
 		return nil, err
@@ -48,11 +55,16 @@ func (g guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	redirect := resp.StatusCode/100 == 3 && resp.Header.Get("Location") != ""
 	if resp.StatusCode != http.StatusOK && !redirect {
 		resp.Body.Close()
-		return nil, fmt.Errorf("answered with status %d", resp.StatusCode)
+		return nil, &statusError{resp.StatusCode}
 	}
 	resp.Body = &boundedBody{ReadCloser: resp.Body, left: maxResponseBytes}
 	return resp, nil
 }
+
+// statusError is an answer of another HTTP status than 200.
+type statusError struct{ code int }
+
+func (e *statusError) Error() string { return fmt.Sprintf("answered with status %d", e.code) }
 
 // CloseIdleConnections lets http.Client.CloseIdleConnections through.
 func (g guard) CloseIdleConnections() {

@@ -80,37 +80,61 @@ func checkHeader(header jose.Header) error {
 // check looks at the registered claims. It is not go-oidc's verifier that does, which would read the whole
 // token a second time and does not fit: one audience, no skew for exp, five minutes for nbf, none of iat,
 // names without regard to case.
-func (p *parsed) check(now time.Time, audiences map[string]bool, skew time.Duration) error {
-	// A logout token or another security event token (OpenID Connect Back-Channel Logout 2.4, RFC 8417 section 2.2):
-	// not each issuer says so in "typ".
+func (v *Verifier) check(p *parsed, now time.Time) error {
+	if err := p.checkEvents(); err != nil {
+		return err
+	}
+	if err := v.checkAudience(p); err != nil {
+		return err
+	}
+	if err := p.checkTimes(now, v.skew); err != nil {
+		return err
+	}
+	if err := p.checkSubject(v.users.path() == "sub"); err != nil {
+		return err
+	}
+	return p.checkUnused()
+}
+
+// checkEvents refuses a logout token or another security event token (OpenID Connect Back-Channel Logout 2.4, RFC 8417
+// section 2.2): not each issuer says so in "typ".
+func (p *parsed) checkEvents() error {
 	if _, ok := p.claims.get("events"); ok {
 		return refused(ReasonWrongType, "it has the claim events: a logout token or another security event token")
 	}
-	audience, ok := p.claims.texts("aud")
+	return nil
+}
+
+// checkAudience looks whether the token is meant for one of the audiences.
+func (v *Verifier) checkAudience(p *parsed) error {
+	audience, ok := p.claims.texts(v.audienceClaim)
 	if !ok {
-		return refused(ReasonMalformed, "aud is neither a string nor a list of strings")
+		return refused(ReasonMalformed, v.audienceClaim+" is neither a string nor a list of strings")
 	}
-	accepted := false
 	for _, a := range audience {
-		accepted = accepted || audiences[a]
+		if v.audiences[a] {
+			return nil
+		}
 	}
-	if !accepted {
-		return refused(ReasonWrongAudience, "aud names none of the accepted audiences")
-	}
-	if err := p.checkTimes(now, skew); err != nil {
-		return err
-	}
-	if p.subject, ok = p.claims.Text("sub"); !ok || !plain(p.subject) {
+	return refused(ReasonWrongAudience, v.foundAudience(p)+"; "+v.acceptedAudience())
+}
+
+// checkSubject reads who the token is about. Without "sub" a user is told by the username alone, where another claim
+// gives that: Keycloak's lightweight access tokens have none. Such a session is bound to issuer and username.
+func (p *parsed) checkSubject(needed bool) error {
+	var ok bool
+	if p.subject, ok = p.claims.identifier("sub"); !ok || !plain(p.subject) {
 		return refused(ReasonMalformed, "sub is not a plain string of at most 1024 bytes")
 	}
-	if p.subject == "" { // OpenID Connect Core 2, RFC 9068 section 2.2
+	raw, present := p.claims.get("sub")
+	if absent := !present || raw == "null"; p.subject == "" && (needed || !absent) { // OpenID Connect Core 2, RFC 9068 section 2.2
 		return refused(ReasonNoSubject, "sub is missing or empty")
 	}
 	// A jti that is no string could not be revoked (RFC 7519 section 4.1.7).
 	if p.tokenID, ok = p.claims.Text("jti"); !ok || !plain(p.tokenID) {
 		return refused(ReasonMalformed, "jti is not a plain string of at most 1024 bytes")
 	}
-	return p.checkUnused()
+	return nil
 }
 
 // checkUnused refuses a token whose claims are not what OpenID Connect Core says they are, even where nothing

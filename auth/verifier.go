@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -8,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -25,19 +25,24 @@ type Issuer struct {
 	DiscoveryURL string
 	// KeysURL is where the keys are fetched from, without discovery.
 	KeysURL string
+	// Introspection is where it is asked about opaque tokens. These name nobody, so one issuer at most has it. nil: none.
+	Introspection *Introspection
 }
 
 // Options of a [Verifier].
 type Options struct {
 	Issuers   []Issuer // at least one
-	Audiences []string // at least one; "aud" must hold one of them
+	Audiences []string // at least one; the audience claim must hold one of them
 
-	// Dotted paths ("realm_access.roles"); a claim of exactly that name comes first. Empty: "sub", "roles".
-	UsernameClaim, RolesClaim string
+	// Claims are found by dotted paths ("realm_access.roles"); one of exactly that name comes first.
+	AudienceClaim string // empty: "aud"
+	Users         Users
+	RolesClaims   []string // the roles in all of them count; empty: "roles"
 
 	ClockSkew time.Duration // by which clocks may differ: exp, nbf and iat are off by up to it
 
 	HTTPClient *http.Client // for its Transport and timeout; nil: the standard one. Redirects are this package's
+	UserAgent  string       // of each request, "topicgate/1.2" for example (RFC 9110 section 10.1.5)
 	Logger     *slog.Logger // nil: silent
 
 	// Observe is told the result, one of [Results], and the duration of each Verify. It may be nil.
@@ -50,10 +55,12 @@ type Verifier struct {
 	issuers       []*issuer
 	byName        map[string]*issuer
 	audiences     map[string]bool
-	usernameClaim string
-	rolesClaim    string
+	audienceClaim string
+	users         Users
+	rolesClaims   []string
 	skew          time.Duration
 	observe       func(result string, d time.Duration)
+	introspector  *introspector // nil: opaque tokens are refused
 
 	cache   *cache
 	headers *headers
@@ -66,8 +73,9 @@ func NewVerifier(o Options) (*Verifier, error) {
 	v := &Verifier{
 		byName:        make(map[string]*issuer),
 		audiences:     make(map[string]bool),
-		usernameClaim: o.UsernameClaim,
-		rolesClaim:    o.RolesClaim,
+		audienceClaim: cmp.Or(o.AudienceClaim, "aud"),
+		users:         o.Users,
+		rolesClaims:   slices.Clone(o.RolesClaims),
 		skew:          o.ClockSkew,
 		observe:       o.Observe,
 		cache:         newCache(),
@@ -75,11 +83,8 @@ func NewVerifier(o Options) (*Verifier, error) {
 		waiting:       newWaiting(),
 		turns:         newTurns(),
 	}
-	if v.usernameClaim == "" {
-		v.usernameClaim = "sub"
-	}
-	if v.rolesClaim == "" {
-		v.rolesClaim = "roles"
+	if len(v.rolesClaims) == 0 {
+		v.rolesClaims = []string{"roles"}
 	}
 	if v.observe == nil {
 		v.observe = func(string, time.Duration) {}
@@ -93,7 +98,9 @@ func NewVerifier(o Options) (*Verifier, error) {
 		if !ok {
 			return nil, errors.New("auth: the default transport was replaced: set HTTPClient")
 		}
-		o.HTTPClient = &http.Client{Transport: transport.Clone()} // own connections, closed by Run
+		transport = transport.Clone() // own connections, closed by Run
+		transport.MaxIdleConnsPerHost = introspectionTurns
+		o.HTTPClient = &http.Client{Transport: transport}
 	}
 	if v.skew < 0 {
 		return nil, errors.New("auth: clock skew is negative")
@@ -101,7 +108,7 @@ func NewVerifier(o Options) (*Verifier, error) {
 	if len(o.Issuers) == 0 {
 		return nil, errors.New("auth: no issuer")
 	}
-	client := guardedClient(o.HTTPClient)
+	client := guardedClient(o.HTTPClient, o.UserAgent)
 	for _, asked := range o.Issuers {
 		insecure, err := asked.check()
 		if err != nil {
@@ -116,6 +123,12 @@ func NewVerifier(o Options) (*Verifier, error) {
 		i := newIssuer(asked, client, logger)
 		v.issuers = append(v.issuers, i)
 		v.byName[asked.Name] = i
+		if asked.Introspection != nil && v.introspector != nil {
+			return nil, errors.New("auth: two issuers with introspection: nobody knows whose an opaque token is")
+		} else if asked.Introspection != nil {
+			v.introspector = newIntrospector(i, *asked.Introspection)
+			v.introspector.cached, v.introspector.judge = v.cache.get, v.judgeOpaque
+		}
 	}
 	for _, audience := range o.Audiences {
 		if audience == "" {
@@ -141,11 +154,14 @@ func (v *Verifier) Run(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
+	if v.introspector != nil {
+		v.introspector.close()
+	}
 	return nil
 }
 
-// Verify returns whose token this is. The error is a *[Refused] or an *[Undecided], and never contains
-// any part of the token. ctx bounds the wait for an issuer, no more; when it ends the token is undecided.
+// Verify returns whose token this is. The error is a *[Refused] or an *[Undecided], and contains of the token
+// issuer and audience at most, quoted and bounded. ctx bounds the wait for an issuer, no more; when it ends the token is undecided.
 func (v *Verifier) Verify(ctx context.Context, token string) (Identity, error) {
 	start := time.Now()
 	identity, cached, err := v.verify(ctx, token, start)
@@ -155,11 +171,15 @@ func (v *Verifier) Verify(ctx context.Context, token string) (Identity, error) {
 
 func (v *Verifier) verify(ctx context.Context, token string, now time.Time) (identity Identity, cached bool, err error) {
 	if len(token) > maxTokenBytes {
-		return Identity{}, false, refused(ReasonTooLarge, fmt.Sprintf("%d bytes, more than %d", len(token), maxTokenBytes))
+		return Identity{}, false, tooLarge(token)
 	}
-	id := sha256.Sum256([]byte(token))
+	id := digestOf(token)
 	if identity, cached = v.cache.get(id, now); cached {
 		return identity, true, nil
+	}
+	if v.introspector != nil && isOpaque(token) {
+		identity, err = v.verifyOpaque(ctx, id, token)
+		return identity, false, err
 	}
 	i, p, err := v.parse(token, now)
 	if err != nil {
@@ -179,6 +199,12 @@ func (v *Verifier) verify(ctx context.Context, token string, now time.Time) (ide
 	return identity, false, nil
 }
 
+func tooLarge(token string) error {
+	return refused(ReasonTooLarge, fmt.Sprintf("%d bytes, more than %d", len(token), maxTokenBytes))
+}
+
+func digestOf(token string) digest { return sha256.Sum256([]byte(token)) }
+
 // parse reads a token and checks all that needs no key.
 func (v *Verifier) parse(token string, now time.Time) (*issuer, *parsed, error) {
 	v.turns.take()
@@ -189,9 +215,9 @@ func (v *Verifier) parse(token string, now time.Time) (*issuer, *parsed, error) 
 	}
 	i := v.byName[p.issuer]
 	if i == nil {
-		return nil, nil, v.unknownIssuer(p.issuer)
+		return nil, nil, v.unknownIssuer(p)
 	}
-	return i, p, p.check(now, v.audiences, v.skew)
+	return i, p, v.check(p, now)
 }
 
 // verifySignature returns the generation of the issuer's keys that the signature holds with.
@@ -212,11 +238,11 @@ func (v *Verifier) verifySignature(ctx context.Context, id digest, i *issuer, p 
 
 // identity is called only after the signature held.
 func (v *Verifier) identity(i *issuer, p *parsed) (Identity, error) {
-	name, err := p.claims.Username(v.usernameClaim, i.UsernamePrefix)
+	name, err := v.users.Username(p.claims, i.UsernamePrefix)
 	if err != nil {
 		return Identity{}, err
 	}
-	roles, err := p.claims.Roles(v.rolesClaim)
+	roles, err := p.claims.Roles(v.rolesClaims...)
 	if err != nil {
 		return Identity{}, err
 	}
@@ -231,19 +257,10 @@ func (v *Verifier) identity(i *issuer, p *parsed) (Identity, error) {
 	}, nil
 }
 
-// unknownIssuer names the most frequent mistake without naming what the token holds.
-func (v *Verifier) unknownIssuer(name string) error {
-	for _, i := range v.issuers {
-		if strings.TrimSuffix(i.Name, "/") == strings.TrimSuffix(name, "/") {
-			return refused(ReasonUnknownIssuer, "iss differs from "+i.Name+" by a slash at its end")
-		}
-	}
-	return refused(ReasonUnknownIssuer, "iss is not one of the accepted issuers")
-}
-
-// Ready reports whether there is an issuer whose tokens can be verified: one whose keys are known.
+// Ready reports whether there is an issuer whose tokens can be verified: one whose keys are known, or that can be asked
+// about opaque ones.
 func (v *Verifier) Ready() bool {
-	return slices.ContainsFunc(v.issuers, func(i *issuer) bool {
+	return v.introspector != nil && v.introspector.trouble() == nil || slices.ContainsFunc(v.issuers, func(i *issuer) bool {
 		set := i.keys.Load()
 		return set != nil && len(set.keys) > 0
 	})
@@ -255,5 +272,19 @@ func (v *Verifier) Status() map[string]string {
 	for _, i := range v.issuers {
 		status[i.Name] = i.status()
 	}
+	if v.introspector != nil {
+		if err := v.introspector.trouble(); err != nil {
+			status[v.introspector.issuer.Name] += "; " + err.Error()
+		}
+	}
 	return status
+}
+
+// Asked reports whether each issuer's keys have been asked for, with whatever result.
+func (v *Verifier) Asked() bool {
+	return !slices.ContainsFunc(v.issuers, func(i *issuer) bool {
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		return !i.asked
+	})
 }

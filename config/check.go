@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -56,7 +57,8 @@ func (c *Config) check(p *Problems) {
 	c.checkListeners(p)
 	c.checkIdentity(p)
 	c.checkUpstream(p)
-	c.checkPolicyAndAudit(p)
+	c.checkPolicy(p)
+	c.checkAudit(p)
 	if c.PublishBurst > 0 && c.PublishRate == 0 {
 		p.add("PUBLISH_BURST", "has no meaning without %sPUBLISH_RATE", Prefix)
 	}
@@ -77,6 +79,9 @@ func (c *Config) checkListeners(p *Problems) {
 		}
 	}
 	pair(p, "TLS_CERT_FILE", c.TLSCertFile, "TLS_KEY_FILE", c.TLSKeyFile)
+	if c.TLSTicketKeyFile != "" && c.TLSCertFile == "" {
+		p.add("TLS_TICKET_KEY_FILE", "needs TLS: set %[1]sTLS_CERT_FILE and %[1]sTLS_KEY_FILE", Prefix)
+	}
 	if c.TLSClientCAFile != "" && c.TLSCertFile == "" {
 		p.add("TLS_CLIENT_CA_FILE", "needs TLS: set %[1]sTLS_CERT_FILE and %[1]sTLS_KEY_FILE", Prefix)
 	}
@@ -115,11 +120,20 @@ func isOrigin(text string) bool {
 
 func (c *Config) checkIdentity(p *Problems) {
 	c.checkIssuers(p)
+	c.checkIntrospection(p)
 	duplicates(p, "OIDC_AUDIENCE", c.OIDCAudiences)
-	for name, path := range map[string]string{"OIDC_USERNAME_CLAIM": c.OIDCUsernameClaim, "OIDC_ROLES_CLAIM": c.OIDCRolesClaim} {
-		if slices.Contains(strings.Split(path, "."), "") {
-			p.add(name, "%q is not a dotted path such as realm_access.roles", path)
+	duplicates(p, "OIDC_ROLES_CLAIM", c.OIDCRolesClaims)
+	for name, paths := range map[string][]string{"OIDC_AUDIENCE_CLAIM": {c.OIDCAudienceClaim}, "OIDC_USERNAME_CLAIM": {c.OIDCUsernameClaim}, "OIDC_ROLES_CLAIM": c.OIDCRolesClaims} {
+		for _, path := range paths {
+			if slices.Contains(strings.Split(path, "."), "") {
+				p.add(name, "%q is not a dotted path such as realm_access.roles", path)
+			}
 		}
+	}
+	if expression, err := regexp.Compile(c.OIDCUsernamePattern); err != nil {
+		p.add("OIDC_USERNAME_PATTERN", "%v", err)
+	} else if c.OIDCUsernamePattern != "" && expression.NumSubexp() != 1 {
+		p.add("OIDC_USERNAME_PATTERN", "%q has %d groups, not one: (…) around what is the username, (?:…) for others", c.OIDCUsernamePattern, expression.NumSubexp())
 	}
 	duplicates(p, "TOKEN_SOURCES", c.TokenSources)
 	if slices.Contains(c.AllowedOrigins, "*") {
@@ -129,6 +143,24 @@ func (c *Config) checkIdentity(p *Problems) {
 			}
 		}
 	}
+}
+
+func (c *Config) checkIntrospection(p *Problems) {
+	asked := 0
+	for _, issuer := range c.OIDCIssuers {
+		if issuer.Introspection != "" {
+			asked++
+		}
+	}
+	if asked > 1 {
+		p.add("OIDC_ISSUER", "introspection= stands behind %d issuers, and an opaque token does not say whose it is: one can have it", asked)
+	}
+	secret := c.OIDCIntrospectionClientSecret.Reveal()
+	if asked == 0 && c.OIDCIntrospectionClientID != "" {
+		p.add("OIDC_INTROSPECTION_CLIENT_ID", "has no use without introspection= behind an issuer in %sOIDC_ISSUER", Prefix)
+		return
+	}
+	pair(p, "OIDC_INTROSPECTION_CLIENT_ID", c.OIDCIntrospectionClientID, "OIDC_INTROSPECTION_CLIENT_SECRET", secret)
 }
 
 func (c *Config) checkUpstream(p *Problems) {
@@ -184,7 +216,7 @@ func checkClientID(template string) string {
 	return ""
 }
 
-func (c *Config) checkPolicyAndAudit(p *Problems) {
+func (c *Config) checkPolicy(p *Problems) {
 	redis := c.UsesRedis()
 	scheme, _, found := strings.Cut(c.RedisURL.Reveal(), "://")
 	if redis && (!found || !slices.Contains([]string{"redis", "rediss", "redis-sentinel", "rediss-sentinel"}, scheme)) {
@@ -196,25 +228,10 @@ func (c *Config) checkPolicyAndAudit(p *Problems) {
 	if !isText(c.RedisPrefix) || strings.ContainsAny(c.RedisPrefix, " *?[]\\") {
 		p.add("REDIS_PREFIX", "%q holds a space, a control character or one of *?[]\\", c.RedisPrefix)
 	}
-	duplicates(p, "AUDIT", c.Audit)
-	if slices.Contains(c.Audit, "none") && len(c.Audit) > 1 {
-		p.add("AUDIT", "none must stand alone")
-	}
-	if !redis && c.Given("AUDIT") && slices.Contains(c.Audit, "redis") {
-		p.add("AUDIT", "redis cannot be had together with %sREDIS_URL=none", Prefix)
-	}
 }
 
 // UsesRedis reports whether there is a Redis.
 func (c *Config) UsesRedis() bool { return c.RedisURL.Reveal() != "none" }
-
-// AuditSinks are the places that audit records go to: those of Audit without "none", and without
-// Redis where there is none.
-func (c *Config) AuditSinks() []AuditSink {
-	return slices.DeleteFunc(slices.Clone(c.Audit), func(s AuditSink) bool {
-		return s == "none" || s == "redis" && !c.UsesRedis()
-	})
-}
 
 func pair(p *Problems, cert, certFile, key, keyFile string) {
 	switch {

@@ -21,6 +21,8 @@ type Config struct {
 	TLSCertFile string `env:"TLS_CERT_FILE" type:"file" doc:"certificate chain (PEM): serve WSS; reread when the files change"`
 	TLSKeyFile  string `env:"TLS_KEY_FILE" type:"file" doc:"private key (PEM) of the certificate"`
 
+	TLSTicketKeyFile string `env:"TLS_TICKET_KEY_FILE" type:"file" doc:"a secret of at least 32 bytes that all instances share, so that browsers resume TLS at each of them, and after a restart; the keys made of it change every 12 hours. Reread when it changes"`
+
 	TLSClientCAFile string     `env:"TLS_CLIENT_CA_FILE" type:"file" doc:"accept client certificates of this CA as an identity (subject CN is the username) from clients that are no browsers; a token, when present, wins"`
 	TLSClientPrefix string     `env:"TLS_CLIENT_PREFIX" type:"text" doc:"begins the usernames that client certificates give, as 'prefix=' does in 'TOPICGATE_OIDC_ISSUER'"`
 	TLSClientAuth   ClientAuth `env:"TLS_CLIENT_AUTH" envDefault:"optional" type:"optional or require" doc:"'require': no handshake without such a certificate"`
@@ -31,13 +33,18 @@ type Config struct {
 	AdminHosts     []string       `env:"ADMIN_HOSTS" type:"list of hosts" doc:"names and addresses under which '/sessions' answers, beside loopback ones and the one in 'TOPICGATE_ADMIN_LISTEN': a web page that has its own name lead to the listener gets nothing"`
 	TrustedProxies []netip.Prefix `env:"TRUSTED_PROXIES" type:"list of networks" doc:"networks whose X-Forwarded-For or PROXY protocol header is believed"`
 
-	OIDCIssuers       []Issuer      `env:"OIDC_ISSUER" type:"list of issuers" required:"true" part:"policy" doc:"issuers whose tokens are accepted, exactly as in 'iss'. Behind each may stand, after blanks: 'prefix=TEXT', which begins the usernames in its tokens; 'discovery=URL', where its discovery document is fetched from if not below the issuer itself; 'jwks=URL', where its keys are, without discovery. Several issuers, or client certificates beside one, need a prefix each, or 'TOPICGATE_SHARED_USERS'"`
-	SharedUsers       bool          `env:"SHARED_USERS" envDefault:"false" part:"policy" doc:"'true': issuers (and client certificates) without a prefix, or with the same one, share one user base: whoever has a name in one of them is the user of that name in all"`
-	OIDCAudiences     []string      `env:"OIDC_AUDIENCE" type:"list" required:"true" doc:"one of them must be in 'aud'"`
-	OIDCUsernameClaim string        `env:"OIDC_USERNAME_CLAIM" envDefault:"sub" type:"claim" part:"policy" doc:"claim that is the username, a string; a dotted path reaches into objects"`
-	OIDCRolesClaim    string        `env:"OIDC_ROLES_CLAIM" envDefault:"roles" type:"claim" part:"policy" doc:"claim that holds the roles, 'realm_access.roles' for example: a list of strings, or one string split at spaces"`
-	OIDCClockSkew     time.Duration `env:"OIDC_CLOCK_SKEW" envDefault:"30s" min:"0s" max:"10m" doc:"how far the clocks of issuer and gateway may be apart"`
-	TokenSources      []TokenSource `env:"TOKEN_SOURCES" envDefault:"password,header" type:"list" doc:"the first of these that holds anything is the token, without falling through: 'password' or 'username' of MQTT CONNECT, 'header' (Authorization: Bearer), 'cookie:NAME' (not together with origin '*'; needs an Origin header), 'query:NAME'. MQTT 5 Authentication Method 'OAUTH2-JWT' works always"`
+	OIDCIssuers                   []Issuer      `env:"OIDC_ISSUER" type:"list of issuers" required:"true" part:"policy" doc:"issuers whose tokens are accepted, exactly as in 'iss'. Behind each may stand, after blanks: 'prefix=TEXT', which begins the usernames in its tokens; 'discovery=URL', where its discovery document is fetched from if not below the issuer itself; 'jwks=URL', where its keys are, without discovery; 'tenants=A|B', which stand in place of '{tenantid}' in all that, an issuer each; 'introspection=URL', where the issuer is asked about opaque tokens (RFC 7662). Several issuers, or client certificates beside one, need a prefix each, or 'TOPICGATE_SHARED_USERS'"`
+	SharedUsers                   bool          `env:"SHARED_USERS" envDefault:"false" part:"policy" doc:"'true': issuers (and client certificates) without a prefix, or with the same one, share one user base: whoever has a name in one of them is the user of that name in all"`
+	OIDCAudiences                 []string      `env:"OIDC_AUDIENCE" type:"list" required:"true" doc:"one of them must be in 'aud', or in the claim of 'TOPICGATE_OIDC_AUDIENCE_CLAIM'"`
+	OIDCAudienceClaim             string        `env:"OIDC_AUDIENCE_CLAIM" envDefault:"aud" type:"claim" doc:"claim that says whom a token is for, a string or a list: 'client_id' in access tokens of Cognito, 'azp' in those of Clerk"`
+	OIDCUsernameClaim             string        `env:"OIDC_USERNAME_CLAIM" envDefault:"sub" type:"claim" part:"policy" doc:"claim that is the username, a string or a whole number; a dotted path reaches into objects"`
+	OIDCUsernamePattern           string        `env:"OIDC_USERNAME_PATTERN" type:"regular expression" part:"policy" doc:"RE2 that must match all of that claim; its one group is the username. Outside of the group stands fixed text, so that two names never become one: '([^@]+)@example\\.com'"`
+	OIDCUsernameEscape            bool          `env:"OIDC_USERNAME_ESCAPE" envDefault:"false" part:"policy" doc:"'true': '/', '+', '#' and '%' in the username become '%2F', '%2B', '%23' and '%25'; without it a name with one of the first three is refused"`
+	OIDCRolesClaims               []string      `env:"OIDC_ROLES_CLAIM" envDefault:"roles" type:"list of claims" part:"policy" doc:"claims whose roles count together, 'realm_access.roles' for example: each a list of strings, one string split at spaces or at commas, or an object whose names are roles, as of Zitadel"`
+	OIDCClockSkew                 time.Duration `env:"OIDC_CLOCK_SKEW" envDefault:"30s" min:"0s" max:"10m" doc:"how far the clocks of issuer and gateway may be apart"`
+	OIDCIntrospectionClientID     string        `env:"OIDC_INTROSPECTION_CLIENT_ID" type:"text" doc:"client that asks about opaque tokens, where 'introspection=' stands behind an issuer"`
+	OIDCIntrospectionClientSecret Secret        `env:"OIDC_INTROSPECTION_CLIENT_SECRET" doc:"its secret"`
+	TokenSources                  []TokenSource `env:"TOKEN_SOURCES" envDefault:"password,header" type:"list" doc:"the first of these that holds anything is the token, without falling through: 'password' or 'username' of MQTT CONNECT, 'header' (Authorization: Bearer), 'cookie:NAME' (not together with origin '*'; needs an Origin header), 'query:NAME'. MQTT 5 Authentication Method 'OAUTH2-JWT' works always"`
 
 	UpstreamURLs          []url.URL     `env:"UPSTREAM_URLS" envDefault:"tcp://127.0.0.1:1883" type:"list of URLs" doc:"brokers, 'tcp://host:port', 'tls://host:port' or, on this machine, cheaper under load, 'unix:///path/of/its/socket': the next one is tried when one cannot be reached; the same client id prefers the same broker"`
 	UpstreamCAFile        string        `env:"UPSTREAM_CA_FILE" type:"file" doc:"CA certificates (PEM) that 'tls://' brokers are checked against, instead of those of the system"`
@@ -58,8 +65,11 @@ type Config struct {
 	DenyPublish    DenyPublish   `env:"DENY_PUBLISH" envDefault:"ack" type:"ack or disconnect" doc:"what a refused PUBLISH gets in MQTT 3.1 and 3.1.1, which have no negative acknowledgement"`
 	UserProperty   string        `env:"USER_PROPERTY" envDefault:"topicgate-user" type:"text" empty:"none" doc:"name of the MQTT 5 User Property that carries the verified username; empty: none"`
 
-	Audit        []AuditSink `env:"AUDIT" envDefault:"stdout,redis" type:"list" doc:"where audit records go: 'stdout', 'redis', or 'none'"`
-	AuditAllowed bool        `env:"AUDIT_ALLOWED" envDefault:"false" doc:"audit accepted operations too"`
+	Audit              []AuditSink `env:"AUDIT" envDefault:"stdout,redis" type:"list" doc:"where audit records go: 'stdout', 'redis', 'file:PATH' (lines of JSON, reopened on SIGHUP and when the file was moved away), 'webhook:URL' (signed posts to 'https://'), 'mqtt:TOPIC' (messages to the first broker of 'TOPICGATE_UPSTREAM_URLS' that answers; no rule may let users read or write there), or 'none'"`
+	AuditWebhookSecret Secret      `env:"AUDIT_WEBHOOK_SECRET" doc:"key of 16 bytes or more that signs what is posted to webhooks (HMAC-SHA256)"`
+	AuditMQTTUsername  string      `env:"AUDIT_MQTT_USERNAME" type:"text" doc:"username of the gateway itself at the broker, for audit by MQTT; empty: none"`
+	AuditMQTTPassword  Secret      `env:"AUDIT_MQTT_PASSWORD" doc:"its password"`
+	AuditAllowed       bool        `env:"AUDIT_ALLOWED" envDefault:"false" doc:"audit accepted operations too"`
 
 	MaxPacketSize         Size    `env:"MAX_PACKET_SIZE" envDefault:"1800KiB" min:"1KiB" max:"256MiB" doc:"a larger packet ends its session (MQTT 5: reason 0x95)"`
 	MaxConnections        int     `env:"MAX_CONNECTIONS" envDefault:"0" min:"0" max:"10000000" doc:"connections of clients, from the TCP accept on; 0, or more than that: what the limit of open files bears"`

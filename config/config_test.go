@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 	"net/url"
 	"os"
@@ -34,13 +35,13 @@ func TestDefaultsAreThoseOfTheContract(t *testing.T) {
 	want := Config{
 		Listen: ":8083", TLSClientAuth: "optional", WSPaths: []string{"/mqtt"}, AdminListen: "127.0.0.1:9090",
 		OIDCIssuers: []Issuer{{URL: "https://id.example.com"}}, OIDCAudiences: []string{"topicgate"},
-		OIDCUsernameClaim: "sub", OIDCRolesClaim: "roles", OIDCClockSkew: 30 * time.Second,
+		OIDCAudienceClaim: "aud", OIDCUsernameClaim: "sub", OIDCRolesClaims: []string{"roles"}, OIDCClockSkew: 30 * time.Second,
 		TokenSources:     []TokenSource{{Kind: "password"}, {Kind: "header"}},
 		UpstreamURLs:     []url.URL{{Scheme: "tcp", Host: "127.0.0.1:1883"}},
 		UpstreamUsername: "{username}", UpstreamProxyProtocol: "off", UpstreamDialect: "mqtt", ClientID: "{username}:{client_id}",
 		RedisURL: NewSecret("redis://127.0.0.1:6379/0"), RedisPrefix: "topicgate:",
 		PolicyStaleMax: 30 * time.Second, SubscribeMode: "narrow", NarrowMax: 1000, DenyPublish: "ack", Unavailable: "close",
-		UserProperty: "topicgate-user", Audit: []AuditSink{"stdout", "redis"}, MaxPacketSize: 1800 << 10, MaxSubscriptions: 10000, MaxSleepingPerUser: 100,
+		UserProperty: "topicgate-user", Audit: []AuditSink{{Kind: "stdout"}, {Kind: "redis"}}, MaxPacketSize: 1800 << 10, MaxSubscriptions: 10000, MaxSleepingPerUser: 100,
 		ConnectTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, DrainTimeout: 30 * time.Second,
 		LogFormat: "json",
 		given:     map[string]string{"OIDC_ISSUER": "TOPICGATE_OIDC_ISSUER", "OIDC_AUDIENCE": "TOPICGATE_OIDC_AUDIENCE"},
@@ -56,26 +57,34 @@ func TestEverySettingIsRead(t *testing.T) {
 		get  func(Config) any
 		want any
 	}{
-		"LISTEN":             {[]string{"LISTEN=127.0.0.1:1"}, func(c Config) any { return c.Listen }, "127.0.0.1:1"},
-		"TLS_CERT_FILE":      {[]string{"TLS_CERT_FILE=c", "TLS_KEY_FILE=k"}, func(c Config) any { return c.TLSCertFile }, "c"},
-		"TLS_KEY_FILE":       {[]string{"TLS_CERT_FILE=c", "TLS_KEY_FILE=k"}, func(c Config) any { return c.TLSKeyFile }, "k"},
-		"TLS_CLIENT_CA_FILE": {[]string{"TLS_CERT_FILE=c", "TLS_KEY_FILE=k", "TLS_CLIENT_CA_FILE=a", "SHARED_USERS=true"}, func(c Config) any { return c.TLSClientCAFile }, "a"},
-		"TLS_CLIENT_AUTH":    {[]string{"TLS_CERT_FILE=c", "TLS_KEY_FILE=k", "TLS_CLIENT_CA_FILE=a", "TLS_CLIENT_AUTH=Require", "SHARED_USERS=true"}, func(c Config) any { return c.TLSClientAuth }, ClientAuthRequire},
-		"WS_PATH":            {[]string{"WS_PATH= /a , /b,"}, func(c Config) any { return c.WSPaths }, []string{"/a", "/b"}},
-		"ALLOWED_ORIGINS":    {[]string{"ALLOWED_ORIGINS=https://A.example:8443, app://x"}, func(c Config) any { return c.AllowedOrigins }, []string{"https://a.example:8443", "app://x"}},
-		"ADMIN_LISTEN":       {[]string{"ADMIN_LISTEN=[::1]:9"}, func(c Config) any { return c.AdminListen }, "[::1]:9"},
-		"TRUSTED_PROXIES":    {[]string{"TRUSTED_PROXIES=10.0.0.0/8, 192.0.2.1, ::1"}, func(c Config) any { return c.TrustedProxies }, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("::1/128")}},
-		"ADMIN_HOSTS":        {[]string{"ADMIN_HOSTS=gateway.internal, fd00::5"}, func(c Config) any { return c.AdminHosts }, []string{"gateway.internal", "fd00::5"}},
+		"LISTEN":              {[]string{"LISTEN=127.0.0.1:1"}, func(c Config) any { return c.Listen }, "127.0.0.1:1"},
+		"TLS_CERT_FILE":       {[]string{"TLS_CERT_FILE=c", "TLS_KEY_FILE=k"}, func(c Config) any { return c.TLSCertFile }, "c"},
+		"TLS_KEY_FILE":        {[]string{"TLS_CERT_FILE=c", "TLS_KEY_FILE=k"}, func(c Config) any { return c.TLSKeyFile }, "k"},
+		"TLS_CLIENT_CA_FILE":  {[]string{"TLS_CERT_FILE=c", "TLS_KEY_FILE=k", "TLS_CLIENT_CA_FILE=a", "SHARED_USERS=true"}, func(c Config) any { return c.TLSClientCAFile }, "a"},
+		"TLS_CLIENT_AUTH":     {[]string{"TLS_CERT_FILE=c", "TLS_KEY_FILE=k", "TLS_CLIENT_CA_FILE=a", "TLS_CLIENT_AUTH=Require", "SHARED_USERS=true"}, func(c Config) any { return c.TLSClientAuth }, ClientAuthRequire},
+		"WS_PATH":             {[]string{"WS_PATH= /a , /b,"}, func(c Config) any { return c.WSPaths }, []string{"/a", "/b"}},
+		"ALLOWED_ORIGINS":     {[]string{"ALLOWED_ORIGINS=https://A.example:8443, app://x"}, func(c Config) any { return c.AllowedOrigins }, []string{"https://a.example:8443", "app://x"}},
+		"ADMIN_LISTEN":        {[]string{"ADMIN_LISTEN=[::1]:9"}, func(c Config) any { return c.AdminListen }, "[::1]:9"},
+		"TRUSTED_PROXIES":     {[]string{"TRUSTED_PROXIES=10.0.0.0/8, 192.0.2.1, ::1"}, func(c Config) any { return c.TrustedProxies }, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("::1/128")}},
+		"ADMIN_HOSTS":         {[]string{"ADMIN_HOSTS=gateway.internal, fd00::5"}, func(c Config) any { return c.AdminHosts }, []string{"gateway.internal", "fd00::5"}},
+		"TLS_TICKET_KEY_FILE": {[]string{"TLS_CERT_FILE=c", "TLS_KEY_FILE=k", "TLS_TICKET_KEY_FILE=t"}, func(c Config) any { return c.TLSTicketKeyFile }, "t"},
 		"TLS_CLIENT_PREFIX": {[]string{"TLS_CERT_FILE=c", "TLS_KEY_FILE=k", "TLS_CLIENT_CA_FILE=a", "OIDC_ISSUER=https://a prefix=a:", "TLS_CLIENT_PREFIX=cert:"},
 			func(c Config) any { return c.TLSClientPrefix }, "cert:"},
 		"OIDC_ISSUER": {[]string{"OIDC_ISSUER=https://a/  prefix=a: discovery=http://inside:8080/realms/a , https://b/realms/x jwks=https://c/keys?tenant=b prefix=b-"},
 			func(c Config) any { return c.OIDCIssuers }, []Issuer{
 				{URL: "https://a/", Prefix: "a:", Discovery: "http://inside:8080/realms/a"},
 				{URL: "https://b/realms/x", Prefix: "b-", JWKS: "https://c/keys?tenant=b"}}},
-		"SHARED_USERS":             {[]string{"OIDC_ISSUER=https://a, https://b", "SHARED_USERS=true"}, func(c Config) any { return c.SharedUsers }, true},
-		"OIDC_AUDIENCE":            {[]string{"OIDC_AUDIENCE=a,b"}, func(c Config) any { return c.OIDCAudiences }, []string{"a", "b"}},
-		"OIDC_USERNAME_CLAIM":      {[]string{"OIDC_USERNAME_CLAIM=email"}, func(c Config) any { return c.OIDCUsernameClaim }, "email"},
-		"OIDC_ROLES_CLAIM":         {[]string{"OIDC_ROLES_CLAIM=realm_access.roles"}, func(c Config) any { return c.OIDCRolesClaim }, "realm_access.roles"},
+		"SHARED_USERS":          {[]string{"OIDC_ISSUER=https://a, https://b", "SHARED_USERS=true"}, func(c Config) any { return c.SharedUsers }, true},
+		"OIDC_AUDIENCE":         {[]string{"OIDC_AUDIENCE=a,b"}, func(c Config) any { return c.OIDCAudiences }, []string{"a", "b"}},
+		"OIDC_USERNAME_CLAIM":   {[]string{"OIDC_USERNAME_CLAIM=email"}, func(c Config) any { return c.OIDCUsernameClaim }, "email"},
+		"OIDC_AUDIENCE_CLAIM":   {[]string{"OIDC_AUDIENCE_CLAIM=azp"}, func(c Config) any { return c.OIDCAudienceClaim }, "azp"},
+		"OIDC_USERNAME_PATTERN": {[]string{`OIDC_USERNAME_PATTERN=([^@,]+)@example\.com`}, func(c Config) any { return c.OIDCUsernamePattern }, `([^@,]+)@example\.com`},
+		"OIDC_USERNAME_ESCAPE":  {[]string{"OIDC_USERNAME_ESCAPE=true"}, func(c Config) any { return c.OIDCUsernameEscape }, true},
+		"OIDC_ROLES_CLAIM":      {[]string{"OIDC_ROLES_CLAIM=realm_access.roles, scope"}, func(c Config) any { return c.OIDCRolesClaims }, []string{"realm_access.roles", "scope"}},
+		"OIDC_INTROSPECTION_CLIENT_ID": {[]string{"OIDC_ISSUER=https://a introspection=https://a/introspect", "OIDC_INTROSPECTION_CLIENT_ID=gate", "OIDC_INTROSPECTION_CLIENT_SECRET=s"},
+			func(c Config) any { return c.OIDCIntrospectionClientID + " " + c.OIDCIssuers[0].Introspection }, "gate https://a/introspect"},
+		"OIDC_INTROSPECTION_CLIENT_SECRET": {[]string{"OIDC_ISSUER=https://a introspection=https://a/introspect", "OIDC_INTROSPECTION_CLIENT_ID=gate", "OIDC_INTROSPECTION_CLIENT_SECRET= s "},
+			func(c Config) any { return c.OIDCIntrospectionClientSecret.Reveal() }, " s "},
 		"OIDC_CLOCK_SKEW":          {[]string{"OIDC_CLOCK_SKEW=0s"}, func(c Config) any { return c.OIDCClockSkew }, time.Duration(0)},
 		"TOKEN_SOURCES":            {[]string{"TOKEN_SOURCES=cookie:__Host-token, query:t"}, func(c Config) any { return c.TokenSources }, []TokenSource{{"cookie", "__Host-token"}, {"query", "t"}}},
 		"UPSTREAM_URLS":            {[]string{"UPSTREAM_URLS=tls://b.example, tcp://[::1]:1884/, unix:///run/b.sock"}, func(c Config) any { return c.UpstreamURLs }, []url.URL{{Scheme: "tls", Host: "b.example:8883"}, {Scheme: "tcp", Host: "[::1]:1884"}, {Scheme: "unix", Path: "/run/b.sock"}}},
@@ -96,7 +105,10 @@ func TestEverySettingIsRead(t *testing.T) {
 		"UNAVAILABLE":              {[]string{"UNAVAILABLE=connack"}, func(c Config) any { return c.Unavailable }, UnavailableConnack},
 		"DENY_PUBLISH":             {[]string{"DENY_PUBLISH=disconnect"}, func(c Config) any { return c.DenyPublish }, DenyPublishDisconnect},
 		"USER_PROPERTY":            {[]string{"USER_PROPERTY=who"}, func(c Config) any { return c.UserProperty }, "who"},
-		"AUDIT":                    {[]string{"AUDIT=stdout"}, func(c Config) any { return c.Audit }, []AuditSink{"stdout"}},
+		"AUDIT":                    {[]string{"AUDIT=stdout,file:/var/log/a"}, func(c Config) any { return c.Audit }, []AuditSink{{Kind: "stdout"}, {"file", NewSecret("/var/log/a")}}},
+		"AUDIT_MQTT_USERNAME":      {[]string{"AUDIT=mqtt:a", "AUDIT_MQTT_USERNAME=gate"}, func(c Config) any { return c.AuditMQTTUsername }, "gate"},
+		"AUDIT_MQTT_PASSWORD":      {[]string{"AUDIT=mqtt:a", "AUDIT_MQTT_USERNAME=gate", "AUDIT_MQTT_PASSWORD=x"}, func(c Config) any { return c.AuditMQTTPassword }, NewSecret("x")},
+		"AUDIT_WEBHOOK_SECRET":     {[]string{"AUDIT=webhook:https://h/p", "AUDIT_WEBHOOK_SECRET=0123456789abcdef"}, func(c Config) any { return c.AuditWebhookSecret }, NewSecret("0123456789abcdef")},
 		"AUDIT_ALLOWED":            {[]string{"AUDIT_ALLOWED=true"}, func(c Config) any { return c.AuditAllowed }, true},
 		"MAX_PACKET_SIZE":          {[]string{"MAX_PACKET_SIZE=64KiB"}, func(c Config) any { return c.MaxPacketSize }, Size(64 << 10)},
 		"MAX_CONNECTIONS":          {[]string{"MAX_CONNECTIONS=10"}, func(c Config) any { return c.MaxConnections }, 10},
@@ -167,9 +179,22 @@ func TestSecretsComeFromFilesToo(t *testing.T) {
 	}
 }
 
+// A webhook's URL is often all that it takes to write there.
+func TestTheURLOfAWebhookIsNotShown(t *testing.T) {
+	c := mustLoad(t, environ("AUDIT=webhook:https://h.test/hunter2?k=hunter2,webhook:http://127.0.0.1:1/a", "AUDIT_WEBHOOK_SECRET=0123456789hunter2"))
+	for _, text := range []string{fmt.Sprintf("%v %+v %#v %q %s", c.Audit, c.Audit, c.Audit, c.Audit, c.Audit), fmt.Sprintf("%+v %#v", c, c), fmt.Sprint(c.Values())} {
+		if strings.Contains(text, "hunter2") || !strings.Contains(text, "webhook") {
+			t.Errorf("%s shows it; want the host alone", text)
+		}
+	}
+	if got := c.Audit[0].Target.Reveal(); got != "https://h.test/hunter2?k=hunter2" {
+		t.Errorf("Target = %q", got)
+	}
+}
+
 func TestAuditFallsBackWithoutRedis(t *testing.T) {
 	c := mustLoad(t, environ("REDIS_URL=none", "POLICY_FILE=acl"))
-	if got, want := c.AuditSinks(), []AuditSink{"stdout"}; !reflect.DeepEqual(got, want) || c.UsesRedis() {
+	if got, want := c.AuditSinks(), []AuditSink{{Kind: "stdout"}}; !reflect.DeepEqual(got, want) || c.UsesRedis() {
 		t.Errorf("AuditSinks() = %q, UsesRedis() = %v; want %q, false", got, c.UsesRedis(), want)
 	}
 	c = mustLoad(t, environ("AUDIT=none"))
@@ -177,7 +202,7 @@ func TestAuditFallsBackWithoutRedis(t *testing.T) {
 		t.Errorf("AuditSinks() of none = %q; want nothing", got)
 	}
 	c = mustLoad(t, environ())
-	if got, want := c.AuditSinks(), []AuditSink{"stdout", "redis"}; !reflect.DeepEqual(got, want) {
+	if got, want := c.AuditSinks(), []AuditSink{{Kind: "stdout"}, {Kind: "redis"}}; !reflect.DeepEqual(got, want) {
 		t.Errorf("AuditSinks() = %q; want %q", got, want)
 	}
 }
@@ -202,14 +227,31 @@ func TestWarnings(t *testing.T) {
 		"OIDC_ISSUER=http://adfs.example.com/adfs/services/trust discovery=https://adfs.example.com/adfs": "",
 		"OIDC_ISSUER=https://id.example.com discovery=http://keycloak:8080/realms/a":                      "TOPICGATE_OIDC_ISSUER",
 		"OIDC_ISSUER=https://id.example.com jwks=http://keycloak:8080/keys":                               "TOPICGATE_OIDC_ISSUER",
+		"OIDC_ISSUER=https://id.example.com introspection=http://hydra:4445/admin/oauth2/introspect":      "TOPICGATE_OIDC_ISSUER: tokens go there",
+		"OIDC_ISSUER=https://id.example.com introspection=http://127.0.0.1:4445/introspect":               "",
 		"ADMIN_LISTEN=:9090":         "TOPICGATE_ADMIN_LISTEN",
 		"ADMIN_LISTEN=[::1]:9090":    "",
 		"TRUSTED_PROXIES=0.0.0.0/0":  "TOPICGATE_TRUSTED_PROXIES",
 		"TRUSTED_PROXIES=10.0.0.0/8": "",
+
+		"ALLOWED_ORIGINS=wss://app.example.com":                                    "TOPICGATE_ALLOWED_ORIGINS: https://app.example.com,",
+		"ALLOWED_ORIGINS=https://a.example,ws://app.example.com:81":                "TOPICGATE_ALLOWED_ORIGINS: http://app.example.com:81,",
+		"ALLOWED_ORIGINS=https://BÜCHER.example":                                   "TOPICGATE_ALLOWED_ORIGINS: xn--bcher-kva.example",
+		"ALLOWED_ORIGINS=https://a\u202e.example":                                  "TOPICGATE_ALLOWED_ORIGINS: punycode",
+		"ALLOWED_ORIGINS=https://xn--bcher-kva.example":                            "",
+		"ALLOWED_ORIGINS=*":                                                        "",
+		`OIDC_AUDIENCE="topicgate"`:                                                "TOPICGATE_OIDC_AUDIENCE: quotes",
+		"OIDC_AUDIENCE='topicgate'":                                                "TOPICGATE_OIDC_AUDIENCE: quotes",
+		"OIDC_AUDIENCE=https://api.example/":                                       "",
+		"OIDC_ISSUER=https://id.example/realms/a/.well-known/openid-configuration": "TOPICGATE_OIDC_ISSUER: the issuer is https://id.example/realms/a",
 	} {
+		want, words, _ := strings.Cut(want, ": ")
 		var got string
 		for _, w := range mustLoad(t, environ(set)).Warnings {
 			got += w.Variable
+			if !strings.Contains(w.Message, words) {
+				t.Errorf("%s warns: %s; want it to say %q", set, w.Message, words)
+			}
 		}
 		if got != want {
 			t.Errorf("%s warns of %q; want %q", set, got, want)

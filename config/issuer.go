@@ -15,12 +15,14 @@ type Issuer struct {
 	Prefix    string // begins the usernames of its tokens; empty: none
 	Discovery string // where its discovery document is fetched from; empty: below URL
 	JWKS      string // where its keys are fetched from, without discovery; empty: discovery says
+	// Introspection is where it is asked about opaque tokens; empty: they are refused.
+	Introspection string
 }
 
 // String gives the issuer as it is written in the environment.
 func (i Issuer) String() string {
 	text := i.URL
-	for _, word := range []struct{ name, value string }{{"prefix", i.Prefix}, {"discovery", i.Discovery}, {"jwks", i.JWKS}} {
+	for _, word := range []struct{ name, value string }{{"prefix", i.Prefix}, {"discovery", i.Discovery}, {"jwks", i.JWKS}, {"introspection", i.Introspection}} {
 		if word.value != "" {
 			text += " " + word.name + "=" + word.value
 		}
@@ -31,28 +33,76 @@ func (i Issuer) String() string {
 // keysFrom is the address that decides which keys are the issuer's.
 func (i Issuer) keysFrom() string { return cmp.Or(i.JWKS, i.Discovery, i.URL) }
 
+const (
+	// tenantID is what a tenant stands in place of, in Microsoft's own spelling.
+	tenantID = "{tenantid}"
+	// maxTenants bounds the issuers that one template stands for: each has its own keys fetched.
+	maxTenants = 100
+)
+
+// parseIssuers reads the list. A template counts as many as it has tenants.
+func parseIssuers(text string) (any, error) {
+	lists, err := listOf(parseIssuer)(text)
+	return slices.Concat(lists.([][]Issuer)...), err
+}
+
 // parseIssuer reads an issuer and the words behind it: what belongs to one issuer stands together, since lists in
 // several variables fall out of step.
-func parseIssuer(text string) (Issuer, error) {
+func parseIssuer(text string) ([]Issuer, error) {
 	words := strings.Fields(text)
 	i := Issuer{URL: words[0]}
+	var tenants string
 	for _, word := range words[1:] {
 		name, value, _ := strings.Cut(word, "=")
-		to := map[string]*string{"prefix": &i.Prefix, "discovery": &i.Discovery, "jwks": &i.JWKS}[name]
+		to := map[string]*string{"prefix": &i.Prefix, "discovery": &i.Discovery, "jwks": &i.JWKS, "tenants": &tenants, "introspection": &i.Introspection}[name]
 		switch {
 		case to == nil:
-			return Issuer{}, fmt.Errorf("%q: behind an issuer stand prefix=TEXT, discovery=URL or jwks=URL; issuers are separated by commas", word)
+			return nil, fmt.Errorf("%q: behind an issuer stand prefix=TEXT, discovery=URL, jwks=URL, introspection=URL or tenants=A|B; issuers are separated by commas", word)
 		case value == "":
-			return Issuer{}, fmt.Errorf("%q says nothing behind the equals sign", word)
+			return nil, fmt.Errorf("%q says nothing behind the equals sign", word)
 		case *to != "":
-			return Issuer{}, fmt.Errorf("%q: %s= stands there twice", text, name)
+			return nil, fmt.Errorf("%q: %s= stands there twice", text, name)
 		}
 		*to = value
 	}
-	return i, i.problem()
+	return i.forTenants(tenants)
 }
 
+// forTenants makes an issuer for each tenant of the list, of a template; of an issuer that is none, that one.
+func (i Issuer) forTenants(tenants string) ([]Issuer, error) {
+	switch template := strings.Contains(i.URL, tenantID); {
+	case template && tenants == "":
+		return nil, fmt.Errorf("%q: which tenants? tenants=A|B names those whose tokens are accepted", i.URL)
+	case !template && tenants != "":
+		return nil, fmt.Errorf("tenants= is for an issuer with %s in it, as https://login.microsoftonline.com/%[1]s/v2.0", tenantID)
+	case !template:
+		return []Issuer{i}, i.problem()
+	}
+	list := strings.Split(tenants, "|")
+	if len(list) > maxTenants {
+		return nil, fmt.Errorf("%q has more than %d tenants", i.URL, maxTenants)
+	}
+	var issuers []Issuer
+	for _, tenant := range list {
+		if tenant == "" || strings.Trim(tenant, tenantCharacters) != "" {
+			return nil, fmt.Errorf("tenant %q is not letters, digits, '-', '_' and '.' alone", tenant)
+		}
+		of := func(text string) string { return strings.ReplaceAll(text, tenantID, tenant) }
+		issuer := Issuer{URL: of(i.URL), Prefix: of(i.Prefix), Discovery: of(i.Discovery), JWKS: of(i.JWKS), Introspection: of(i.Introspection)}
+		if err := issuer.problem(); err != nil {
+			return nil, err
+		}
+		issuers = append(issuers, issuer)
+	}
+	return issuers, nil
+}
+
+const tenantCharacters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_."
+
 func (i Issuer) problem() error {
+	if strings.Contains(i.Prefix+i.Discovery+i.JWKS+i.Introspection, tenantID) {
+		return fmt.Errorf("%s stands behind %s, which has none itself", tenantID, i.URL)
+	}
 	if u, err := url.Parse(i.URL); err != nil || !isWebAddress(u) || u.RawQuery != "" { // OpenID Connect Core 2, "iss"
 		return fmt.Errorf("%q is not an issuer: https://host, with a path perhaps, without query and fragment", i.URL)
 	}
@@ -64,6 +114,9 @@ func (i Issuer) problem() error {
 	}
 	if u, err := url.Parse(i.JWKS); i.JWKS != "" && (err != nil || !isWebAddress(u)) {
 		return fmt.Errorf("jwks=%s is not the address of a key set: https://host/path", i.JWKS)
+	}
+	if u, err := url.Parse(i.Introspection); i.Introspection != "" && (err != nil || !isWebAddress(u)) {
+		return fmt.Errorf("introspection=%s is not an address: https://host/path", i.Introspection)
 	}
 	if i.Discovery != "" && i.JWKS != "" {
 		return errors.New("discovery= and jwks= exclude each other: with the keys' address nothing is left to be discovered")

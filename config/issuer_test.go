@@ -1,6 +1,40 @@
 package config
 
-import "testing"
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestTemplateStandsForTheTenantsOfItsList(t *testing.T) {
+	c := mustLoad(t, environ("OIDC_ISSUER=https://login.example/{tenantid}/v2.0 tenants=6f-1|acme.example prefix={tenantid}: jwks=https://keys.example/{tenantid}"))
+	want := []Issuer{
+		{URL: "https://login.example/6f-1/v2.0", Prefix: "6f-1:", JWKS: "https://keys.example/6f-1"},
+		{URL: "https://login.example/acme.example/v2.0", Prefix: "acme.example:", JWKS: "https://keys.example/acme.example"},
+	}
+	if !reflect.DeepEqual(c.OIDCIssuers, want) {
+		t.Errorf("the template stands for %+v; want %+v", c.OIDCIssuers, want)
+	}
+	tenants := strings.Split(strings.Repeat("x", maxTenants+1), "")
+	for set, want := range map[string]string{
+		"OIDC_ISSUER=https://a/{tenantid} tenants=x|y":                           "could be one of https://a/x too", // names are unique in one tenant only
+		"OIDC_ISSUER=https://a/{tenantid} tenants=x|x SHARED_USERS":              "stands there twice",
+		"OIDC_ISSUER=https://a/{tenantid} tenants=x|":                            "tenant \"\" is not letters",
+		"OIDC_ISSUER=https://a/{tenantid} tenants=" + strings.Join(tenants, "|"): "more than 100 tenants",
+	} {
+		set, shared := strings.CutSuffix(set, " SHARED_USERS")
+		env := environ(set)
+		if shared {
+			env = environ(set, "SHARED_USERS=true")
+		}
+		_, err := Load(env)
+		problems, _ := errors.AsType[Problems](err)
+		if len(problems) != 1 || !strings.Contains(problems[0].Message, want) {
+			t.Errorf("Load(%.80s) = %v; want the one problem %q", set, err, want)
+		}
+	}
+}
 
 func TestIssuersWhoseUsersAreKeptApartAreAccepted(t *testing.T) {
 	const tls = "TLS_CERT_FILE=c"

@@ -171,6 +171,3 @@ func (s TokenSource) String() string {
 	}
 	return s.Kind + ":" + s.Name
 }
-
-// AuditSink is one place that audit records go to: "stdout" or "redis".
-type AuditSink string

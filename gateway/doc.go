@@ -37,11 +37,12 @@
 // nothing.
 //
 //	a Table's turn  -> its mu, IDs.mu, both Outbounds, reviewRequest.mu, sleep's Store.mu, credentials.mu
+//	rates.mu        -> the mu of a user's rates
 //	ending.mu       -> Lot.mu, a socket's deadline (writing.mu), IDs.mu
 //	Outbound.mu     -> a socket's turn -> its deadline; over a write, so for up to the write timeout
 //	CertReloader.mu -> none, but over the reading of files
 //
-// Table.mu, exchanges.mu, Server.mu, doors.mu, credentials.mu, reviewRequest.mu, reviewers.mu, herd.mu, the two of will, Registry.mu, sleep's three
+// Table.mu, exchanges.mu, Server.mu, doors.mu, credentials.mu, reviewRequest.mu, reviewers.mu, payloadTurns.mu, herd.mu, the two of will, Registry.mu, sleep's three
 // and Lot.mu are of the second kind. A probe's mu is held over a dial, and clients only try it. No lock is held over Redis but the turn, which is a right more than a lock: nobody but the session's own client and its review,
 // which steps aside for others, ever waits for it.
 //
@@ -52,8 +53,9 @@
 //
 // # Queues
 //
-// Four queues look alike and are not: reviewers (package session) step aside before they wait, so that one who does not
-// read holds up nobody; the builders of policy/store serve grants; both serve users in turn, by cost (policy/fair). sleep has an item in its queue once,
+// Five queues look alike and are not: reviewers (package session) step aside before they wait, so that one who does not
+// read holds up nobody; the builders of policy/store serve grants; both serve users in turn, by cost (policy/fair), and so
+// do the turns of long payloads, for which the session itself waits. sleep has an item in its queue once,
 // with the newest last; audit folds what is equal and gives each user a share. One type for all would be a special case for
 // each, so each has its own. What they do have in common is the library's: back-off and semaphores.
 //

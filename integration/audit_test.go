@@ -28,6 +28,7 @@ func TestRefusalsAreAuditedOnStandardOutputAndInRedis(t *testing.T) {
 		{"action": "connect", "client_id": "tab-2", "decision": "refused"},
 	}
 	for _, r := range want {
+		r["type"] = "audit" // no line of a log
 		got := s.audited(t, r)
 		for _, name := range []string{"instance", "session", "remote", "reason"} {
 			if fmt.Sprint(got[name]) == "" || got[name] == nil {

@@ -56,7 +56,8 @@ func TestNoOddTokenLetsAnybodyIn(t *testing.T) {
 		{"of the issuer with a slash", i.token(t, "alice", claims{"iss": i.url + "/"})},
 		{"without issuer", i.token(t, "alice", claims{"iss": nil})},
 		{"without subject", i.token(t, "", claims{"sub": nil})},
-		{"the subject is a number", i.token(t, "", claims{"sub": 7})},
+		{"the subject is a fraction", i.token(t, "", claims{"sub": 7.5})},
+		{"the subject is a list", i.token(t, "", claims{"sub": []string{"alice"}})},
 		{"a logout token", sign(t, signingKey(), jose.RS256, "first", "logout+jwt", i.claims("alice"))},
 		{"not signed", unsigned(t, i.claims("alice"))},
 		{"HMAC with the public key", sign(t, public, jose.HS256, "first", "at+jwt", i.claims("alice"))},
@@ -102,6 +103,25 @@ func TestEveryAsymmetricAlgorithmAndTypeOfAnAccessTokenIsGood(t *testing.T) {
 		if _, connack := g.connecting(t, frames.V5, "c", token); connack.Reason != frames.Success {
 			t.Errorf("%s: CONNACK %#x; want 0", name, uint8(connack.Reason))
 		}
+	}
+}
+
+// The log of a refused CONNECT has the words of "topicgate token check".
+func TestTheLogOfARefusedConnectTellsWhatWasFound(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, openPolicy)
+	for _, test := range []struct {
+		token string
+		words []string
+	}{
+		{s.issuer.token(t, "alice", claims{"iss": s.issuer.url + "/"}), []string{"unknown_issuer", `iss is \"` + s.issuer.url + `/\"; accepted: \"` + s.issuer.url + `\"`, "slash"}},
+		{s.issuer.token(t, "alice", claims{"aud": []string{"web", "account"}}), []string{"wrong_audience", `aud is \"web\", \"account\"; accepted: \"topicgate\"`}},
+		{"ya29.a0AfH6SMBx", []string{"malformed", "an opaque token"}},
+		{"", []string{"not_authenticated", "no token in any of: password, header"}},
+	} {
+		w := s.opening(t, frames.V5, "c", test.token)
+		w.refused(w.connack())
+		s.gateway.stderr.await(t, test.words...)
 	}
 }
 

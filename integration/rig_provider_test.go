@@ -20,6 +20,7 @@ import (
 type provider struct {
 	*script
 	issuer string
+	opaque bool // access tokens are
 }
 
 const redirectURI = "http://127.0.0.1/callback"
@@ -27,10 +28,16 @@ const redirectURI = "http://127.0.0.1/callback"
 // startProvider runs the provider; pages are redirect addresses besides that of login.
 func startProvider(t testing.TB, roles map[string][]string, pages ...string) *provider {
 	t.Helper()
+	return startProviderOf(t, "jwt", roles, pages...)
+}
+
+// startProviderOf is startProvider for access tokens of a format, "jwt" or "opaque".
+func startProviderOf(t testing.TB, format string, roles map[string][]string, pages ...string) *provider {
+	t.Helper()
 	port := freePort(t)
-	p := &provider{issuer: "http://" + loopback(port)}
+	p := &provider{issuer: "http://" + loopback(port), opaque: format == "opaque"}
 	p.script = startScript(t, "provider.mjs", map[string]any{
-		"port": port, "audience": "urn:topicgate", "roles": roles, "redirectURIs": append(pages, redirectURI),
+		"port": port, "audience": "urn:topicgate", "roles": roles, "redirectURIs": append(pages, redirectURI), "format": format,
 	})
 	p.said.await(t, `"issuer"`)
 	return p
@@ -79,8 +86,8 @@ func (p *provider) login(t testing.TB, username string) (accessToken string) {
 	answer := post(t, browser, p.issuer+"/token", url.Values{
 		"grant_type": {"authorization_code"}, "client_id": {"chat"}, "code": {code}, "redirect_uri": {redirectURI}, "code_verifier": {verifier},
 	})
-	if err := json.Unmarshal([]byte(answer), &tokens); err != nil || strings.Count(tokens.AccessToken, ".") != 2 {
-		t.Fatalf("the token endpoint answers %s; want a JWT", answer)
+	if err := json.Unmarshal([]byte(answer), &tokens); err != nil || (strings.Count(tokens.AccessToken, ".") != 2) != p.opaque || tokens.AccessToken == "" {
+		t.Fatalf("the token endpoint answers %s; want a token, opaque: %v", answer, p.opaque)
 	}
 	keepSecret(tokens.AccessToken)
 	return tokens.AccessToken

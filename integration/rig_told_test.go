@@ -20,6 +20,7 @@ const (
 // told is a message on one of these topics.
 type told struct {
 	Action, Topic, Reason string   // rejected
+	Rule, Pointer         string   // likewise, by a directive
 	Filter                string   // access
 	Covers                []string // access
 	Expires               string   // expiring

@@ -28,11 +28,14 @@ type Access struct {
 	decoded   *decoded // of the principal's claims, what rules asked for so far
 	sets      map[string]Set
 	views     []view
-	depth     int    // of the deepest trie
-	denies    bool   // some rule does
-	written   int    // filters that it was made of, if of a Readable
-	reason    string // not empty: no rule is asked
-	serial    uint64
+	// directives are the views of scopes that hold some; nil: a publish has no more to meet than rules.
+	directives []view
+	latest     bool   // one of them is Latest
+	depth      int    // of the deepest trie
+	denies     bool   // some rule does
+	written    int    // filters that it was made of, if of a Readable
+	reason     string // not empty: no rule is asked
+	serial     uint64
 }
 
 // view is one scope as one principal sees it.
@@ -45,9 +48,10 @@ type view struct {
 
 // Decision is the answer to one question.
 type Decision struct {
-	Allowed bool
-	Rule    *Rule  // the line that decided; nil: no rule matched
-	Reason  string // "", or why the rules could not decide: ReasonUnavailable, ReasonTooLarge, ReasonClaimElsewhere, ReasonAmbiguous
+	Allowed  bool
+	Directed bool   // of an allowed Publish: ask Directives what the message must look like
+	Rule     *Rule  // the line that decided; nil: no rule matched
+	Reason   string // "", or why the rules could not decide: ReasonUnavailable, ReasonTooLarge, ReasonClaimElsewhere, ReasonAmbiguous
 }
 
 // NothingAllowed denies everything for want of rules: fail closed.
@@ -73,7 +77,13 @@ func (a *Access) Serial() uint64 {
 // Publish says whether a message may be published to topicName, which is a valid
 // Topic Name. It does not allocate; its cost grows neither with the number of
 // rules beside the topic nor with the size of sets nor with the topic's levels.
-func (a *Access) Publish(topicName []byte) Decision { return a.decide(topicName, writing) }
+func (a *Access) Publish(topicName []byte) Decision {
+	d := a.decide(topicName, writing)
+	if d.Allowed && a.directives != nil {
+		d.Directed = a.directed(topicName)
+	}
+	return d
+}
 
 // Receive says whether a message of topicName may be delivered; otherwise it is
 // as Publish.
@@ -95,7 +105,7 @@ func (a *Access) decide(topicName []byte, op operation) Decision {
 		return Decision{Reason: reason}
 	}
 	w := walk{op: op}
-	w.run(a, topicName)
+	w.over(a.views, topicName)
 	if w.bindings.tries > maxTries {
 		return Decision{Reason: ReasonAmbiguous}
 	}
@@ -118,14 +128,20 @@ type walk struct {
 
 	allowed, denied           *Rule // the first in order of source
 	allowedOrder, deniedOrder int
+
+	found []*Rule // of directing
+	some  bool    // there is one
+	anyOf bool    // to know that is enough
+	reads bool    // those that are asked of deliveries, not those of publishes
 }
 
-func (w *walk) run(a *Access, topic []byte) {
+// over looks at the tries of views, one after the other.
+func (w *walk) over(views []view, topic []byte) {
 	if len(topic) == 0 {
 		return // [MQTT-4.7.3-1]
 	}
-	for i := range a.views {
-		v := &a.views[i]
+	for i := range views {
+		v := &views[i]
 		w.values, w.order = v.values, v.order
 		if topic[0] != '$' {
 			w.visit(&v.root, topic, true)
@@ -177,6 +193,10 @@ func (w *walk) try(edges []edge, name, rest []byte, more bool) {
 }
 
 func (w *walk) take(o *outcome) {
+	if w.op == directing {
+		w.collect(o[reading])
+		return
+	}
 	if r := o[w.op]; r != nil && before(r, w.order, w.allowed, w.allowedOrder) {
 		w.allowed, w.allowedOrder = r, w.order
 	}

@@ -112,3 +112,24 @@ func BenchmarkParse(b *testing.B) {
 		mustParse(b, text)
 	}
 }
+
+// What a publish costs with rules alone, with directives for other topics, and with some for its own.
+func BenchmarkPublishWithDirectives(b *testing.B) {
+	rules := manyRules(40)
+	for _, tt := range []struct{ name, directives string }{
+		{"none", ""},
+		{"elsewhere", "limit app0/+ max_qos=1\nlimit app5/messages/# max_size=1MiB\n"},
+		{"here", "limit app2/room/+/messages max_qos=1\n"},
+	} {
+		a := NewAccess(Principal{Username: "alice", Claims: `{"tenant": "acme"}`}, map[string]Set{"rooms": rooms(100)}, mustParse(b, rules+tt.directives))
+		topic := []byte("app2/room/room-00000/messages")
+		b.Run(tt.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if !a.Publish(topic).Allowed {
+					b.Fatal("denied")
+				}
+			}
+		})
+	}
+}

@@ -15,6 +15,8 @@ type Ruleset struct {
 
 	refs     []ref    // every placeholder of the text, once
 	setNames []string // of the {set} ones, sorted
+	schemas  []string // that directives name, sorted
+	words    []string // likewise
 	warnings Problems
 }
 
@@ -25,16 +27,30 @@ func (r *Ruleset) Warnings() Problems { return slices.Clone(r.warnings) }
 // The slice is the Ruleset's own and must not be changed.
 func (r *Ruleset) SetNames() []string { return slices.Clip(r.setNames) }
 
-// Len is the number of rules that have an effect.
+// Schemas are the names of what directives hold payloads against, sorted: of JSON Schemas. The slice is the Ruleset's
+// own and must not be changed.
+func (r *Ruleset) Schemas() []string { return slices.Clip(r.schemas) }
+
+// Words are those of sets of forbidden words; see Schemas.
+func (r *Ruleset) Words() []string { return slices.Clip(r.words) }
+
+// Len is the number of rules and directives that have an effect.
 func (r *Ruleset) Len() int {
-	n := len(r.everybody.rules)
+	n := r.everybody.lines()
 	for _, s := range r.users {
-		n += len(s.rules)
+		n += s.lines()
 	}
 	for _, s := range r.roles {
-		n += len(s.rules)
+		n += s.lines()
 	}
 	return n
+}
+
+func (s *scope) lines() int {
+	if s.directives == nil {
+		return len(s.rules)
+	}
+	return len(s.rules) + len(s.directives.rules)
 }
 
 // scope holds the rules for everybody, of one user or of one role: in the order
@@ -46,6 +62,9 @@ type scope struct {
 	depth  int // of the deepest node
 	denies bool
 	denied []int // placeholders of the rules that deny, each once
+
+	directives *scope // as rules of their own: with a trie, and denied for all placeholders; nil: none
+	latest     bool   // of directives: one is Latest
 }
 
 // node stands for the levels on the way to it.
@@ -83,6 +102,7 @@ const (
 	reading operation = iota
 	writing
 	denying
+	directing // all directives; it indexes nothing
 )
 
 // outcome is, for each operation, the first rule that allows (or denies) it.

@@ -24,6 +24,9 @@
 //   - A {set} or list claim stands for one rule for each of its values: named twice
 //     in one rule it is the same value in both places.
 //   - `topic` lines take no placeholders, neither below `user` nor below `role`.
+//   - A directive (`limit`, `check`, `stamp`, `latest`) restricts what the rules allow. It is of the
+//     section that it stands in, below `user` too, takes placeholders everywhere, and does not
+//     stand in Redis sets, whose invalid lines are left out alone. All that match a topic apply.
 //   - A rule has at most 200 levels, as in mosquitto, and at most 8 different
 //     {set} and {claim} placeholders.
 //
@@ -35,7 +38,8 @@
 // principal and resolves each placeholder once; it copies no rule and no set, so
 // it costs the same for ten rooms and ten thousand. A decision walks those tries
 // along the topic: a placeholder is a comparison or a look-up in a set, never an
-// enumeration, and no decision allocates.
+// enumeration, and no decision allocates. Directives are tries beside those of the rules,
+// looked at for a publish that is allowed; what they say of a payload is package payload's to judge.
 //
 // An [Access] is immutable; a change of rules or sets makes a new one, which the
 // caller swaps in atomically. Package store does, for what is kept in a file and

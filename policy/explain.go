@@ -20,6 +20,9 @@ type Explanation struct {
 	// order of source.
 	Considered []Considered
 
+	// Directives are what the message has to meet besides, of a publish that is allowed.
+	Directives []*Rule
+
 	// Of a subscription, in `narrow` mode: what is subscribed to upstream. Unless
 	// Complete there are more than these, and the filter is subscribed to as it is.
 	Narrowed []string
@@ -54,6 +57,9 @@ func (a *Access) Explain(op string, topic string) Explanation {
 		if op == "publish" {
 			want = write
 			e.Decision = a.Publish([]byte(topic))
+			if e.Decision.Allowed {
+				e.Directives, _ = a.Directives([]byte(topic))
+			}
 		} else {
 			e.Decision = a.Receive([]byte(topic))
 		}
@@ -143,6 +149,12 @@ func (e Explanation) Lines() []string {
 			for _, f := range e.Narrowed {
 				add("  %s", f)
 			}
+		}
+	}
+	if len(e.Directives) > 0 {
+		add("what is published there has to meet")
+		for _, d := range e.Directives {
+			add("  %s", d)
 		}
 	}
 	if len(e.Considered) == 0 {

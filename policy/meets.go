@@ -64,7 +64,8 @@ func (s *scope) name() string {
 // meeting looks for allowing rules that have topics in common with a denying one.
 type meeting struct {
 	useless map[*Rule]bool
-	left    int // steps
+	left    int  // steps
+	writes  bool // only what allows writing counts
 }
 
 // mosquittoHint tells where mosquitto decides otherwise.
@@ -135,7 +136,7 @@ func (m *meeting) meets(n *node, levels []level, first bool) *Rule {
 // allowing is the rule of an outcome that allows, unless it never does.
 func (m *meeting) allowing(o *outcome) *Rule {
 	for _, op := range []operation{reading, writing} {
-		if r := o[op]; r != nil && !m.useless[r] {
+		if r := o[op]; r != nil && !m.useless[r] && (op == writing || !m.writes) {
 			return r
 		}
 	}

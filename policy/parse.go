@@ -82,8 +82,8 @@ func (p *parser) parseLine() {
 		p.parseRule(keyword == "pattern", args, at)
 	case "user", "role":
 		p.parseSection(keyword, args, at)
-	case "limit", "check", "stamp":
-		p.fail(0, fmt.Sprintf("%q: this version does not know directives yet", keyword), "")
+	case "limit", "check", "stamp", "latest":
+		p.parseDirective(keyword, args, at)
 	case "read", "write", "readwrite", "deny":
 		p.fail(0, fmt.Sprintf("a line does not begin with %q", keyword),
 			fmt.Sprintf("write \"pattern %s\"", p.text))
@@ -102,8 +102,14 @@ func keywordHint(keyword string) string {
 		return `did you mean "user"?`
 	case "role", "roles", "group":
 		return `did you mean "role"?`
+	case "limit", "limits":
+		return `did you mean "limit"?`
+	case "check", "checks":
+		return `did you mean "check"?`
+	case "stamp", "stamps":
+		return `did you mean "stamp"?`
 	}
-	return "a line begins with topic, pattern, user, role, or # for a comment"
+	return "a line begins with topic, pattern, user, role, limit, check, stamp, latest, or # for a comment"
 }
 
 // checkText refuses what can be in no topic and no name: bytes that are no UTF-8,
@@ -224,6 +230,10 @@ func (p *parser) finish() *Ruleset {
 		}
 	}
 	slices.Sort(rs.setNames)
+	slices.Sort(rs.schemas)
+	rs.schemas = slices.Compact(rs.schemas)
+	slices.Sort(rs.words)
+	rs.words = slices.Compact(rs.words)
 	useless := make(map[*Rule]bool)
 	p.finishScope(&rs.everybody, useless)
 	for _, s := range rs.users {
@@ -233,6 +243,12 @@ func (p *parser) finish() *Ruleset {
 		p.finishScope(s, useless)
 	}
 	p.warnMeetings(useless)
+	p.warnDirectives(&rs.everybody)
+	for _, scopes := range []map[string]*scope{rs.users, rs.roles} {
+		for _, s := range scopes {
+			p.warnDirectives(s)
+		}
+	}
 	rs.warnings.sort()
 	return rs
 }
@@ -240,6 +256,9 @@ func (p *parser) finish() *Ruleset {
 // finishScope makes the trie ready, and tells of rules that never allow anything, which it adds to useless.
 func (p *parser) finishScope(s *scope, useless map[*Rule]bool) {
 	s.root.seal()
+	if s.directives != nil {
+		s.directives.root.seal()
+	}
 	if !s.denies && !p.rules.everybody.denies {
 		return
 	}

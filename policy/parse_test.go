@@ -86,10 +86,30 @@ func TestEveryInvalidLineIsReported(t *testing.T) {
 		{"USER a", `f:1:1: unknown keyword "USER" (did you mean "user"?)`},
 		{"group a", `f:1:1: unknown keyword "group" (did you mean "role"?)`},
 		{"read a/b", `f:1:1: a line does not begin with "read" (write "pattern read a/b")`},
-		{"allow a", `f:1:1: unknown keyword "allow" (a line begins with topic, pattern, user, role, or # for a comment)`},
-		{"limit a max_qos=1", `f:1:1: "limit": this version does not know directives yet`},
-		{"check a schema=b", `f:1:1: "check": this version does not know directives yet`},
-		{"stamp a json=b", `f:1:1: "stamp": this version does not know directives yet`},
+		{"allow a", `f:1:1: unknown keyword "allow" (a line begins with topic, pattern, user, role, limit, check, stamp, latest, or # for a comment)`},
+		{"limit", `f:1:1: no filter after limit (write "limit FILTER max_size=16KiB")`},
+		{"limit a/b", `f:1:1: limit says nothing (write "limit FILTER max_size=16KiB")`},
+		{"limit max_qos=1 retain=no", `f:1:1: no filter after limit (write "limit FILTER max_size=16KiB")`},
+		{"limit a max_qos=2", `f:1:9: max_qos=2 is not understood (0 or 1; 2 is no limit)`},
+		{"  limit a  retain=no max_size=16KB", `f:1:22: max_size=16KB is not understood (bytes, or with KiB or MiB: max_size=16KiB)`},
+		{"limit a max_size=4096MiB", `f:1:9: max_size=4096MiB is not understood (bytes, or with KiB or MiB: max_size=16KiB)`},
+		{"limit a max_size=-1", `f:1:9: max_size=-1 is not understood (bytes, or with KiB or MiB: max_size=16KiB)`},
+		{"limit a retain=yes", `f:1:9: retain=yes is not understood (retain=no refuses retained messages; without it they pass)`},
+		{"limit a rate=0/s", `f:1:9: rate=0/s is not understood (whole messages of one user in a second, minute or hour: rate=2/s, rate=30/m, rate=100/h)`},
+		{"limit a rate=2", `f:1:9: rate=2 is not understood (whole messages of one user in a second, minute or hour: rate=2/s, rate=30/m, rate=100/h)`},
+		{"limit a qos=1", `f:1:9: unknown option "qos" (did you mean max_qos?)`},
+		{"limit a json=x", `f:1:9: unknown option "json" (it is of stamp)`},
+		{"limit a max_qos=1 max_qos=0", `f:1:19: max_qos stands here twice`},
+		{"limit my room max_qos=1", `f:1:10: "room" is no option (a directive's filter holds no blank (write + for such a level); behind it come options such as max_size=16KiB)`},
+		{"limit a max_qos =1", `f:1:9: "max_qos" is no option (a directive's filter holds no blank (write + for such a level); behind it come options such as max_size=16KiB)`},
+		{"limit a/#/b max_qos=1", `f:1:9: '#' must be the last level`},
+		{"limit a/%q max_qos=1", `f:1:9: unknown placeholder "%q" (did you mean %c?)`},
+		{"check a schema=", `f:1:9: schema has no value (write schema=NAME, without blanks around '=')`},
+		{"check a schema=a/b", `f:1:9: "a/b" is no name (names are letters, digits, _ and -)`},
+		{"check a pattern=x", `f:1:9: unknown option "pattern" (there are schema, words)`},
+		{"stamp a", `f:1:1: stamp says nothing (write "stamp FILTER json=FIELD")`},
+		{"latest", `f:1:1: no filter after latest (write "latest FILTER")`},
+		{"latest a max=3", `f:1:10: unknown option "max" (latest takes none)`},
 		{"pattern read a/{rooms", `f:1:16: '{' is not closed within its level`},
 		{"pattern read a/{ro/oms}", `f:1:16: '{' is not closed within its level`},
 		{"pattern read ä/rooms}", `f:1:21: '}' without '{'`},
@@ -122,7 +142,7 @@ func TestEveryInvalidLineIsReported(t *testing.T) {
 	}
 
 	_, err := Parse("rules.acl", "bad\npattern read ok\n\nuser\r\npattern read %q\n")
-	want := `rules.acl:1:1: unknown keyword "bad" (a line begins with topic, pattern, user, role, or # for a comment)
+	want := `rules.acl:1:1: unknown keyword "bad" (a line begins with topic, pattern, user, role, limit, check, stamp, latest, or # for a comment)
 rules.acl:4:1: no name after user
 rules.acl:5:14: unknown placeholder "%q" (did you mean %c?)`
 	problems, ok := errors.AsType[Problems](err)

@@ -33,6 +33,8 @@ func (p *parser) parseMember() {
 	switch {
 	case word == "topic" || word == "pattern":
 		p.fail(0, fmt.Sprintf("%q is not written in a Redis set", word), "begin with read, write, readwrite or deny")
+	case directiveKinds[word] != 0:
+		p.fail(0, "directives are not written in a Redis set", "write them in the rule text: a line of a set that is wrong is skipped alone, which would take a restriction away")
 	case !known:
 		p.fail(0, fmt.Sprintf("unknown access word %q", word), "read, write, readwrite or deny, then the filter")
 	case filter == "":

@@ -58,17 +58,21 @@ func (a *Access) Next(p Principal, sets map[string]Set, rulesets ...*Ruleset) *A
 			values[j] = a.resolve(ref)
 		}
 		add := func(s *scope) {
-			if s == nil || len(s.rules) == 0 {
+			if s == nil {
+				return
+			}
+			if d := s.directives; d != nil {
+				a.directives = append(a.directives, view{scope: d, refs: rs.refs, values: values, order: i})
+				a.latest = a.latest || d.latest
+				a.wants(rs, d)
+			}
+			if len(s.rules) == 0 {
 				return
 			}
 			a.views = append(a.views, view{scope: s, refs: rs.refs, values: values, order: i})
 			a.depth = max(a.depth, s.depth)
 			a.denies = a.denies || s.denies
-			for _, n := range s.denied {
-				if r := rs.refs[n]; r.kind == refClaim && membersOf(p.Claims).elsewhere(r.name) {
-					a.reason = ReasonClaimElsewhere
-				}
-			}
+			a.wants(rs, s)
 		}
 		add(&rs.everybody)
 		add(rs.users[p.Username])
@@ -80,9 +84,18 @@ func (a *Access) Next(p Principal, sets map[string]Set, rulesets ...*Ruleset) *A
 		}
 	}
 	if a.reason != "" {
-		a.views, a.depth, a.denies = nil, 0, false
+		a.views, a.directives, a.latest, a.depth, a.denies = nil, nil, false, 0, false
 	}
 	return a
+}
+
+// wants has everything denied if something in s that restricts goes by a claim that stands elsewhere.
+func (a *Access) wants(rs *Ruleset, s *scope) {
+	for _, n := range s.denied {
+		if r := rs.refs[n]; r.kind == refClaim && membersOf(a.principal.Claims).elsewhere(r.name) {
+			a.reason = ReasonClaimElsewhere
+		}
+	}
 }
 
 // Same tells whether a decides everything as other does, since both are made of the same rules and values. That may
@@ -91,9 +104,11 @@ func (a *Access) Same(other *Access) bool {
 	if a == nil || other == nil {
 		return a == other
 	}
-	return a.reason == other.reason && a.written == other.written && slices.EqualFunc(a.views, other.views, func(v, w view) bool {
+	same := func(v, w view) bool {
 		return v.scope == w.scope && v.order == w.order && slices.EqualFunc(v.values, w.values, meaning.same)
-	})
+	}
+	return a.reason == other.reason && a.written == other.written &&
+		slices.EqualFunc(a.views, other.views, same) && slices.EqualFunc(a.directives, other.directives, same)
 }
 
 // rolesOf is every role of p, once.

@@ -18,8 +18,12 @@ type Rule struct {
 	name   string // Source and Text, joined once: asking for it must not allocate
 	rights rights
 	levels []level
-	line   int // 0 in a Redis set
-	order  int // place in its Ruleset: of several that allow, the first is named
+
+	directive *Directive // nil: the rule allows or denies
+	next      *Rule      // directive of the same filter
+
+	line  int // 0 in a Redis set
+	order int // place in its Ruleset: of several that allow, the first is named
 }
 
 // String names the very line: "rules.acl:12: pattern read chat/#". A nil Rule,

@@ -66,7 +66,7 @@ func (a *Access) cover(filter string) (allowed, denied *Rule) {
 // readers are the first rules that allow and deny reading a topic.
 func (a *Access) readers(topic []byte) (allowed, denied *Rule) {
 	w := walk{op: reading}
-	w.run(a, topic)
+	w.over(a.views, topic)
 	if w.bindings.tries > maxTries {
 		return nil, w.denied
 	}

@@ -22,6 +22,8 @@ type answer struct {
 	Mode       string       `json:"subscribe_mode,omitempty"`
 	Upstream   []string     `json:"upstream_filters,omitempty"` // what the client would be subscribed to at the broker
 	Considered []considered `json:"considered"`
+	Directives []string     `json:"directives,omitempty"` // that a publish has to meet
+	Message    *verdict     `json:"message,omitempty"`
 
 	explanation policy.Explanation
 }
@@ -43,6 +45,9 @@ func newAnswer(c config.Config, q question, e policy.Explanation, standing store
 	for _, r := range e.Considered {
 		a.Considered = append(a.Considered, considered{r.Rule.String(), r.Section, r.Matches, r.Why})
 	}
+	for _, d := range e.Directives {
+		a.Directives = append(a.Directives, d.String())
+	}
 	a.Summary = map[bool]string{true: "allowed", false: "denied"}[a.Allowed]
 	if q.op == "subscribe" {
 		a.Mode = string(c.SubscribeMode)
@@ -57,6 +62,15 @@ func newAnswer(c config.Config, q question, e policy.Explanation, standing store
 		}[standing]
 	}
 	return a
+}
+
+// hold adds what directives say of the message.
+func (a *answer) hold(v *verdict) {
+	a.Message = v
+	if !v.Passes {
+		a.Allowed = false
+		a.Summary = "denied: a directive refuses the message"
+	}
 }
 
 // subscribe says what becomes of a subscription in the configured mode.
@@ -84,7 +98,7 @@ func (a *answer) subscribe(c config.Config) {
 }
 
 func (a *answer) print(w io.Writer) error {
-	_, err := fmt.Fprintf(w, "%s\n%s", a.Summary, a.explanation)
+	_, err := fmt.Fprintf(w, "%s\n%s%s", a.Summary, a.Message.lines(), a.explanation)
 	return err
 }
 

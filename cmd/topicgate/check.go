@@ -31,6 +31,8 @@ func checkParts(c config.Config) error {
 func checkPolicyParts(c config.Config) error { return orNil(policyProblems(c)) }
 
 func policyProblems(c config.Config) (problems config.Problems) {
+	_, err := usersOf(c)
+	note(&problems, "OIDC_USERNAME_PATTERN", err)
 	if c.UsesRedis() {
 		_, err := store.ParseRedisURL(c.RedisURL.Reveal())
 		note(&problems, "REDIS_URL", err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,25 +13,30 @@ import (
 )
 
 func newConfig(environ []string) *cobra.Command {
-	var check bool
+	var check, connect bool
 	c := &cobra.Command{
-		Use:   "config [--check]",
+		Use:   "config [--check [--connect]]",
 		Short: "Print every setting, or check those of the environment",
 		Long: "Prints every setting: variable, type, default and meaning. With --check, reads the environment and the files\n" +
-			"that it names instead, shows what is set, and names every mistake; it opens no connection.",
+			"that it names instead, shows what is set, names every mistake, and warns of what can never match. It opens no\n" +
+			"connection, unless --connect says so: then it tries Redis, each broker and each issuer.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if check {
-				return checkConfig(environ, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			switch {
+			case connect && !check:
+				return usage(errors.New("--connect belongs to --check; see topicgate config --help"))
+			case check:
+				return checkConfig(cmd.Context(), environ, connect, cmd.OutOrStdout(), cmd.ErrOrStderr())
 			}
 			return config.Print(cmd.OutOrStdout())
 		},
 	}
 	c.Flags().BoolVar(&check, "check", false, "check the environment")
+	c.Flags().BoolVar(&connect, "connect", false, "try Redis, each broker and each issuer, too")
 	return c
 }
 
-func checkConfig(environ []string, stdout, stderr io.Writer) error {
+func checkConfig(ctx context.Context, environ []string, connect bool, stdout, stderr io.Writer) error {
 	c, err := config.Load(environ)
 	if err == nil {
 		err = checkParts(c)
@@ -51,8 +57,10 @@ func checkConfig(environ []string, stdout, stderr io.Writer) error {
 	for _, w := range c.Warnings {
 		fmt.Fprintf(stderr, "topicgate: warning: %v\n", w)
 	}
-	_, err = fmt.Fprintln(stdout, "the settings are valid; those not shown have their defaults")
-	return err
+	if _, err = fmt.Fprintln(stdout, "the settings are valid; those not shown have their defaults"); err != nil || !connect {
+		return err
+	}
+	return tryConnections(ctx, c, stdout)
 }
 
 // wrongSettings says how many mistakes there are before it names them.

@@ -62,6 +62,7 @@ func TestConfigCheckNamesEveryMistake(t *testing.T) {
 		{"several", []string{"TOPICGATE_OIDC_AUDIENCE=a", "TOPICGATE_NARROW_MAX=0"},
 			"topicgate: 2 settings are wrong:\nTOPICGATE_OIDC_ISSUER: is required"},
 		{"users of two issuers", settings("TOPICGATE_OIDC_ISSUER=https://a, https://b"), "topicgate: TOPICGATE_OIDC_ISSUER: a username of https://b could be one of https://a too"},
+		{"pattern that makes two users one", settings(`TOPICGATE_OIDC_USERNAME_PATTERN=([^@]+)@.+`), "topicgate: TOPICGATE_OIDC_USERNAME_PATTERN: \"([^@]+)@.+\": "},
 		{"rules", settings("TOPICGATE_POLICY_FILE=" + rules),
 			"topicgate: 2 settings are wrong:\nTOPICGATE_POLICY_FILE: " + rules + ":1:16: "},
 		{"no rules", settings("TOPICGATE_POLICY_FILE=" + rules + ".not"), "topicgate: TOPICGATE_POLICY_FILE: open "},

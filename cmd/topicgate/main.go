@@ -62,8 +62,10 @@ func newRoot(environ []string) *cobra.Command {
 		newServe(environ),
 		newConfig(environ),
 		newPolicy(environ),
+		newToken(environ),
 		newSessions(environ),
 		newDisconnect(environ),
+		newAudit(environ),
 		newVersion(),
 	)
 	root.SilenceErrors, root.SilenceUsage = true, true

@@ -24,6 +24,7 @@ type question struct {
 	named      bool // by --user; otherwise by the claims
 	claimsFile string
 	op, topic  string
+	message    message
 	json       bool
 }
 
@@ -47,6 +48,10 @@ func newPolicyExplain(environ []string) *cobra.Command {
 			if q.named = cmd.Flags().Changed("user"); !q.named && q.claimsFile == "" {
 				return usage(errors.New("whose rights? --user USER, or --claims FILE with a token's claims"))
 			}
+			asked := cmd.Flags().Changed("payload") || cmd.Flags().Changed("qos") || cmd.Flags().Changed("retain")
+			if err := q.message.check(q, asked); err != nil {
+				return usage(err)
+			}
 			return explain(cmd, environ, q)
 		},
 	}
@@ -55,6 +60,9 @@ func newPolicyExplain(environ []string) *cobra.Command {
 	f.StringArrayVar(&q.principal.Roles, "role", nil, "a role of the token; may be repeated. Those of the claims and of the Redis set count besides")
 	f.StringVar(&q.principal.ClientID, "client-id", "", "Client Identifier, for %c")
 	f.StringVar(&q.claimsFile, "claims", "", "file with the token's claims as a JSON object ('-' is standard input)")
+	f.StringVar(&q.message.file, "payload", "", "file with the payload of a publish, to be held against directives ('-' is standard input)")
+	f.Uint8Var(&q.message.qos, "qos", 0, "QoS of that publish")
+	f.BoolVar(&q.message.retain, "retain", false, "it is a retained one")
 	f.BoolVar(&q.json, "json", false, "answer in JSON")
 	return c
 }
@@ -69,6 +77,11 @@ func explain(cmd *cobra.Command, environ []string, q question) error {
 	}
 	if err := q.readClaims(c, cmd.InOrStdin()); err != nil {
 		return err
+	}
+	if q.message.file != "" {
+		if err := q.message.read(cmd.InOrStdin()); err != nil {
+			return err
+		}
 	}
 	a, err := ask(cmd.Context(), c, q, cmd.ErrOrStderr())
 	if err != nil {
@@ -110,13 +123,17 @@ func (q *question) readClaims(c config.Config, stdin io.Reader) error {
 		return usage(fmt.Errorf("claims in %s: %w", q.claimsFile, err))
 	}
 	q.principal.Issuer, _ = claims.Text("iss")
-	roles, err := claims.Roles(c.OIDCRolesClaim)
+	roles, err := claims.Roles(c.OIDCRolesClaims...)
 	if err == nil && !q.named {
 		prefix, ok := c.UsernamePrefix(q.principal.Issuer)
 		if !ok {
 			return failed(fmt.Errorf("claims in %s: iss is none of %sOIDC_ISSUER, so nobody knows the prefix of the username", q.claimsFile, config.Prefix))
 		}
-		q.principal.Username, err = claims.Username(c.OIDCUsernameClaim, prefix)
+		users, problem := usersOf(c)
+		if problem != nil {
+			return usage(problem) // which checkPolicyParts has found
+		}
+		q.principal.Username, err = users.Username(claims, prefix)
 	}
 	if err != nil {
 		return failed(fmt.Errorf("claims in %s: %w", q.claimsFile, err))
@@ -159,7 +176,11 @@ func ask(ctx context.Context, c config.Config, q question, stderr io.Writer) (*a
 			fmt.Fprintf(stderr, "topicgate: warning: %s: %s\n", part, detail[part])
 		}
 	}
-	return newAnswer(c, q, e, grant.Standing()), nil
+	a := newAnswer(c, q, e, grant.Standing())
+	if q.message.file != "" && a.Allowed {
+		a.hold(q.message.judge(e.Directives, grant, q.principal.Username))
+	}
+	return a, nil
 }
 
 // storeOptions are the same for serve and for "policy explain".

@@ -100,6 +100,8 @@ func TestPolicyExplainTakesUsernameAndRolesFromTheClaims(t *testing.T) {
 	environ := []string{"TOPICGATE_REDIS_URL=none", "TOPICGATE_POLICY_FILE=" + writeFile(t, "acl",
 		"pattern read own/%u\nrole moderator\ntopic read room/#\nrole guide\ntopic read tour/#\n")}
 	two := append(environ, "TOPICGATE_OIDC_ISSUER=https://a prefix=a:, https://b prefix=b:")
+	mapped := append(environ, "TOPICGATE_OIDC_USERNAME_CLAIM=mail", `TOPICGATE_OIDC_USERNAME_PATTERN=(.+)@example\.com`,
+		"TOPICGATE_OIDC_USERNAME_ESCAPE=true", "TOPICGATE_OIDC_ROLES_CLAIM=groups,scope")
 	keycloak := append(environ, "TOPICGATE_OIDC_USERNAME_CLAIM=preferred_username", "TOPICGATE_OIDC_ROLES_CLAIM=realm_access.roles")
 	for _, test := range []struct {
 		environ      []string
@@ -117,11 +119,16 @@ func TestPolicyExplainTakesUsernameAndRolesFromTheClaims(t *testing.T) {
 		{environ, "--user bob receive own/bob", `{}`, exitDone, ""},
 		{keycloak, "receive own/alice", `{"sub": "1", "preferred_username": "alice"}`, exitDone, ""},
 		{keycloak, "receive room/1", `{"preferred_username": "alice", "realm_access": {"roles": ["moderator"]}}`, exitDone, ""},
+		{mapped, "receive own/a%2Fb", `{"mail": "a/b@example.com", "groups": "guide,moderator"}`, exitDone, ""},
+		{mapped, "receive room/1", `{"mail": "alice@example.com", "groups": "guide,moderator"}`, exitDone, ""},
+		{mapped, "receive room/1", `{"mail": "alice@example.com", "scope": "moderator"}`, exitDone, ""},
+		{mapped, "receive own/alice", `{"mail": "alice@example.org"}`, exitFailed, "does not match the pattern"},
+		{append(environ, `TOPICGATE_OIDC_USERNAME_PATTERN=(.+)@.+`), "receive own/alice", `{"sub": "alice@a"}`, exitUsage, "TOPICGATE_OIDC_USERNAME_PATTERN"},
 		{two, "receive own/b:alice", `{"sub": "alice", "iss": "https://b"}`, exitDone, ""},
 		{two, "receive own/alice", `{"sub": "alice", "iss": "https://b"}`, exitFailed, ""},
 		{two, "receive own/alice", `{"sub": "alice", "iss": "https://c"}`, exitFailed, "iss is none of TOPICGATE_OIDC_ISSUER"},
 		{two, "--user b:alice receive own/b:alice", `{"iss": "https://c"}`, exitDone, ""},
-		{environ, "receive own/alice", `{"name": "alice"}`, exitFailed, "the claim sub is missing or not a string"},
+		{environ, "receive own/alice", `{"name": "alice"}`, exitFailed, "the claim sub is missing"},
 		{environ, "receive own/alice", `{"sub": "a/b"}`, exitFailed, "the claim sub contains"},
 		{environ, "receive own/alice", `{"sub": "alice", "roles": 1}`, exitFailed, "the claim roles is neither"},
 	} {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -26,14 +27,8 @@ import (
 	"topicgate/policy/store"
 )
 
-const (
-	// auditRecords is about how many records the Redis stream keeps (MAXLEN ~).
-	auditRecords = 100_000
-	// auditQueue is how many records wait for a slow sink before the next ones are dropped.
-	auditQueue = 8192
-	// adminTimeout bounds a request to the admin listener.
-	adminTimeout = 10 * time.Second
-)
+// adminTimeout bounds a request to the admin listener.
+const adminTimeout = 10 * time.Second
 
 // process is a gateway with all that it is made of.
 type process struct {
@@ -46,6 +41,8 @@ type process struct {
 	server   *gateway.Server
 	certs    *edge.CertReloader // nil: no TLS
 
+	auditFiles     []*audit.FileSink
+	upstreamTLS    *tls.Config
 	reloadUpstream func() error
 	drainTimeout   time.Duration
 
@@ -58,17 +55,12 @@ type process struct {
 func newProcess(c config.Config, log *slog.Logger, stdout io.Writer) (*process, error) {
 	p := &process{instance: newInstance(), log: log, drainTimeout: c.DrainTimeout, adminHosts: adminHosts(c), certificates: c.TLSClientCAFile != ""}
 	p.metrics = gateway.NewMetrics()
-	var err error
-	p.verifier, err = auth.NewVerifier(auth.Options{
-		Issuers:       issuers(c),
-		Audiences:     c.OIDCAudiences,
-		UsernameClaim: c.OIDCUsernameClaim,
-		RolesClaim:    c.OIDCRolesClaim,
-		ClockSkew:     c.OIDCClockSkew,
-		Logger:        log,
-		Observe:       p.metrics.TokenVerified,
-	})
+	options, err := verifierOptions(c)
 	if err != nil {
+		return nil, err
+	}
+	options.Logger, options.Observe = log, p.metrics.TokenVerified
+	if p.verifier, err = auth.NewVerifier(options); err != nil {
 		return nil, err
 	}
 	p.store, err = store.New(storeOptions(c, p.instance, log, p.metrics.PolicyEvent))
@@ -76,12 +68,15 @@ func newProcess(c config.Config, log *slog.Logger, stdout io.Writer) (*process, 
 		return nil, err
 	}
 	p.metrics.WatchPolicy(p.store.OldestChange)
-	p.audit = newAudit(c, p, stdout)
-	options, err := p.gatewayOptions(c)
+	if p.upstreamTLS, p.reloadUpstream, err = upstreamTLS(c); err != nil {
+		return nil, err
+	}
+	p.audit = newAuditLog(c, p, stdout)
+	gatewayOptions, err := p.gatewayOptions(c)
 	if err != nil {
 		return nil, err
 	}
-	p.server, err = gateway.New(options)
+	p.server, err = gateway.New(gatewayOptions)
 	return p, err
 }
 
@@ -89,36 +84,6 @@ func newProcess(c config.Config, log *slog.Logger, stdout io.Writer) (*process, 
 func adminHosts(c config.Config) []string {
 	host, _, _ := net.SplitHostPort(c.AdminListen) // checked; empty: all addresses, of which none is named
 	return append([]string{host}, c.AdminHosts...)
-}
-
-func issuers(c config.Config) []auth.Issuer {
-	var list []auth.Issuer
-	for _, i := range c.OIDCIssuers {
-		list = append(list, auth.Issuer{Name: i.URL, UsernamePrefix: i.Prefix, DiscoveryURL: i.Discovery, KeysURL: i.JWKS})
-	}
-	return list
-}
-
-func newAudit(c config.Config, p *process, stdout io.Writer) *audit.Log {
-	sinks := make(map[string]audit.Sink)
-	for _, name := range c.AuditSinks() {
-		switch name {
-		case "stdout":
-			sinks["stdout"] = audit.NewWriterSink(stdout)
-		case "redis":
-			sinks["redis"] = audit.NewRedisSink(p.store.Client(), c.RedisPrefix+"audit", auditRecords)
-		}
-	}
-	if len(sinks) == 0 {
-		return nil
-	}
-	return audit.New(audit.Options{
-		Instance:  p.instance,
-		Sinks:     sinks,
-		QueueSize: auditQueue,
-		Logger:    p.log,
-		Dropped:   p.metrics.AuditDropped,
-	})
 }
 
 func (p *process) gatewayOptions(c config.Config) (gateway.Options, error) {
@@ -164,14 +129,9 @@ func (p *process) gatewayOptions(c config.Config) (gateway.Options, error) {
 	for _, s := range c.TokenSources {
 		o.TokenSources = append(o.TokenSources, edge.TokenSource{Kind: edge.TokenKind(s.Kind), Name: s.Name})
 	}
-	for _, u := range c.UpstreamURLs {
-		o.Upstreams = append(o.Upstreams, &url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path})
-	}
+	o.Upstreams, o.UpstreamTLS = upstreamURLs(c), p.upstreamTLS
 	var err error
 	if o.Dialect, err = dialect.Parse(string(c.UpstreamDialect)); err != nil {
-		return o, err
-	}
-	if o.UpstreamTLS, p.reloadUpstream, err = upstreamTLS(c); err != nil {
 		return o, err
 	}
 	if c.TLSCertFile != "" {
@@ -181,6 +141,14 @@ func (p *process) gatewayOptions(c config.Config) (gateway.Options, error) {
 		o.TLS = p.certs.TLSConfig()
 	}
 	return o, nil
+}
+
+func upstreamURLs(c config.Config) []*url.URL {
+	var list []*url.URL
+	for _, u := range c.UpstreamURLs {
+		list = append(list, &url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path})
+	}
+	return list
 }
 
 // newInstance names this process among others: a host's name alone would be the same after a
@@ -258,6 +226,9 @@ func (p *process) drain(ctx context.Context) {
 // reload reads again what SIGHUP is for. What can't be used leaves the last good one in force.
 func (p *process) reload() {
 	p.log.Info("rereading certificates and policy file")
+	for _, file := range p.auditFiles {
+		file.Reopen()
+	}
 	errs := []error{p.store.Reload(), p.reloadUpstream()}
 	if p.certs != nil {
 		errs = append(errs, p.certs.Reload())

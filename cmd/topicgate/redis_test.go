@@ -145,6 +145,9 @@ func TestRedisRights(t *testing.T) {
 	if got := topicgate(t, []string{"TOPICGATE_REDIS_URL=" + url}, "", "disconnect", "a"); !strings.Contains(got.stderr, "no such live session") {
 		t.Errorf("disconnect = %+v; want that there is none", got)
 	}
+	if got := topicgate(t, []string{"TOPICGATE_REDIS_URL=" + url}, "", "audit"); got != (result{exitDone, "no audit records\n", ""}) {
+		t.Errorf("audit = %+v; want none, and nothing on standard error", got)
+	}
 	g.stop()
 	g.exit()
 	denied, err := client.Do(t.Context(), "acl", "log").Slice()

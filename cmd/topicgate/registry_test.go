@@ -128,6 +128,11 @@ func TestRegistryCommandsNeedRedis(t *testing.T) {
 	}{
 		{none, []string{"sessions"}, exitUsage, "TOPICGATE_REDIS_URL is none"},
 		{none, []string{"disconnect", "a"}, exitUsage, "TOPICGATE_REDIS_URL is none"},
+		{none, []string{"audit"}, exitUsage, "TOPICGATE_REDIS_URL is none"},
+		{"TOPICGATE_REDIS_URL=redis://" + address, []string{"audit"}, exitFailed, "XREAD topicgate:audit: "},
+		{"TOPICGATE_REDIS_URL=redis://" + address, []string{"audit", "--topic", "a/#/b"}, exitUsage, "--topic: "},
+		{"TOPICGATE_REDIS_URL=redis://" + address, []string{"audit", "--since", "-1h"}, exitUsage, "--since: \"-1h\" is neither"},
+		{"TOPICGATE_REDIS_URL=redis://" + address, []string{"audit", "--since", "yesterday"}, exitUsage, "--since: \"yesterday\" is neither"},
 		{"TOPICGATE_REDIS_URL=http://x", []string{"sessions"}, exitUsage, "TOPICGATE_REDIS_URL: "},
 		{"TOPICGATE_REDIS_URI=none", []string{"sessions"}, exitUsage, "did you mean TOPICGATE_REDIS_URL?"},
 		{"TOPICGATE_REDIS_URL=redis://" + address, []string{"sessions"}, exitFailed, "registry of sessions: "},
@@ -146,7 +151,7 @@ func TestRegistryCommandsNeedRedis(t *testing.T) {
 
 func TestCellsAreHarmless(t *testing.T) {
 	for text, want := range map[string]string{
-		"": "-", "phone": "phone", "Zoë 李": "Zoë 李", "a\tb": `"a\tb"`, "\x1b[2J": `"\x1b[2J"`, "a\u202eb": `"a\u202eb"`,
+		"": "-", "phone": "phone", "Zoë 李": "Zoë 李", "a\tb": `"a\tb"`, "\x1b[2J": `"\x1b[2J"`, "a\u202eb": `"a\u202eb"`, "\x9b2J": `"\x9b2J"`,
 	} {
 		if got := cell(text); got != want {
 			t.Errorf("cell(%s) = %s; want %s", fmt.Sprintf("%q", text), got, want)

@@ -19,7 +19,8 @@ func newServe(environ []string) *cobra.Command {
 		Use:   "serve",
 		Short: "Run the gateway, set up by TOPICGATE_ variables (see topicgate config)",
 		Long: "Runs the gateway until SIGTERM or SIGINT, which drain it: no new sessions, and those that live are ended spread\n" +
-			"over TOPICGATE_DRAIN_TIMEOUT; a second one cuts that short. SIGHUP rereads certificates and the policy file.",
+			"over TOPICGATE_DRAIN_TIMEOUT; a second one cuts that short. SIGHUP rereads certificates and the policy file, and\n" +
+			"opens audit files anew.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return serve(cmd.Context(), environ, cmd.OutOrStdout(), cmd.ErrOrStderr())

@@ -18,6 +18,7 @@ func certFiles(c config.Config) edge.CertFiles {
 		Key:           c.TLSKeyFile,
 		ClientCA:      c.TLSClientCAFile,
 		RequireClient: c.TLSClientAuth == config.ClientAuthRequire,
+		Tickets:       c.TLSTicketKeyFile,
 	}
 }
 

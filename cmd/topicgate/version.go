@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -25,6 +26,15 @@ func versionText() string {
 		}
 	}
 	return text
+}
+
+// userAgent says to providers who asks (RFC 9110 section 10.1.5).
+func userAgent() string {
+	name := version
+	if info, ok := debug.ReadBuildInfo(); ok {
+		name = cmp.Or(name, strings.Trim(info.Main.Version, "()")) // "(devel)" would be a comment
+	}
+	return "topicgate/" + cmp.Or(name, "unknown")
 }
 
 func newVersion() *cobra.Command {

@@ -9,10 +9,15 @@
 // that all sinks share, to each sink's own bounded queue: a Redis that hangs delays neither standard
 // output nor the gateway.
 //
+// A sink is a file here: writer.go (standard output), redis.go, file.go, webhook.go, mqtt.go. Each writes a
+// batch or says how much of it; trying again is the queue's. read.go reads the Redis stream back.
+//
 // Nothing waits for room. What a full table, a full queue or the end of the process made the log
 // lose is counted, told to Options.Dropped, and, as soon as there is room again, written as an event of
-// its own: reason "audit_queue_full", the number in count, nothing else. It counts operations, so a
-// folded event counts as often as it happened.
+// its own: reason "audit_queue_full", the number in count, and the user or the address whose share of the
+// table or the queue was used up, nothing else. What a sink refuses for good is such an event of reason
+// "audit_sink_refused", together with what comes next. It counts operations, so a folded event counts as
+// often as it happened.
 //
 // # What callers must keep
 //

@@ -28,16 +28,22 @@ const (
 	Refused = "refused"
 )
 
-// ReasonQueueFull is the reason of the event that stands for events that were lost. It has no
-// action, since it may stand for any.
-const ReasonQueueFull = "audit_queue_full"
+// The reasons of events that stand for events that were lost: for want of room, and because a sink
+// will never take them (RefusedError). They have no action, since they may stand for any.
+const (
+	ReasonQueueFull   = "audit_queue_full"
+	ReasonSinkRefused = "audit_sink_refused"
+)
+
+// Type is the member "type" of every record, which tells it from a line of the log.
+const Type = "audit"
 
 // maxText is how much of a string is kept, in bytes: a Topic Name may have 65,535, and a queue of
 // them would not be bounded in any useful sense.
 const maxText = 1024
 
 // Event is one operation, or Count of them that were equal within a second. All fields are
-// written, whether they have a meaning for the action or not.
+// written, after Type, whether they have a meaning for the action or not.
 type Event struct {
 	Time     time.Time `json:"time"`     // of the first; zero: now
 	Instance string    `json:"instance"` // empty: Options.Instance
@@ -80,9 +86,10 @@ func (e *Event) encode(b *bytes.Buffer) error {
 	encoder := json.NewEncoder(b)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(struct {
+		Type string `json:"type"`
 		Time string `json:"time"`
 		fields
-	}{e.time(), fields(*e)}); err != nil {
+	}{Type, e.time(), fields(*e)}); err != nil {
 		return fmt.Errorf("audit: encode event: %w", err)
 	}
 	line := b.Bytes()[start:]
@@ -106,7 +113,7 @@ func (e *Event) encode(b *bytes.Buffer) error {
 // flat gives names and values in turn, as a Redis stream entry holds them.
 func (e *Event) flat() []string {
 	return []string{
-		"time", e.time(), "instance", e.Instance, "session", e.Session, "user", e.User,
+		"type", Type, "time", e.time(), "instance", e.Instance, "session", e.Session, "user", e.User,
 		"issuer", e.Issuer, "client_id", e.ClientID, "remote", e.Remote, "action", string(e.Action),
 		"topic", e.Topic, "qos", strconv.Itoa(int(e.QoS)), "retain", strconv.FormatBool(e.Retain),
 		"bytes", strconv.Itoa(e.Bytes), "decision", e.Decision, "reason", e.Reason, "rule", e.Rule,
@@ -137,10 +144,25 @@ func Bounded(s string) string {
 	return s[:end] + "…[" + strconv.Itoa(len(s)) + " bytes]"
 }
 
+// tellsLoss reports whether e stands for events that were lost.
+func (e *Event) tellsLoss() bool {
+	return e.Action == "" && (e.Reason == ReasonQueueFull || e.Reason == ReasonSinkRefused)
+}
+
 // lossOf sums how many operations the events stand for.
 func lossOf(events []Event) (n int) {
 	for i := range events {
 		n += events[i].Count
+	}
+	return n
+}
+
+// uncounted is lossOf without the events that tell of losses, which are counted already.
+func uncounted(events []Event) (n int) {
+	for i := range events {
+		if !events[i].tellsLoss() {
+			n += events[i].Count
+		}
 	}
 	return n
 }

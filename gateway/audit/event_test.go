@@ -11,12 +11,12 @@ import (
 	"unicode"
 )
 
-const exampleLine = `{"time":"2026-11-21T08:00:00.007Z","instance":"gw1","session":"s1","user":"alice",` +
+const exampleLine = `{"type":"audit","time":"2026-11-21T08:00:00.007Z","instance":"gw1","session":"s1","user":"alice",` +
 	`"issuer":"https://issuer.test","client_id":"web-1","remote":"198.51.100.7:4711","action":"publish",` +
 	`"topic":"chat/messages/bob/alice","qos":1,"retain":true,"bytes":12,"decision":"refused",` +
 	`"reason":"not_authorized","rule":"acl:3","count":2}` + "\n"
 
-const emptyLine = `{"time":"0001-01-01T00:00:00.000Z","instance":"","session":"","user":"","issuer":"","client_id":"",` +
+const emptyLine = `{"type":"audit","time":"0001-01-01T00:00:00.000Z","instance":"","session":"","user":"","issuer":"","client_id":"",` +
 	`"remote":"","action":"","topic":"","qos":0,"retain":false,"bytes":0,"decision":"","reason":"","rule":"","count":0}` + "\n"
 
 func TestEventIsOneLineOfJSON(t *testing.T) {

@@ -29,7 +29,8 @@ const (
 type Sink interface {
 	// Write writes events in their order, and neither keeps nor changes the slice, which other
 	// sinks read at the same time. After an error the events are written again, those left out
-	// that a *WriteError says were written; so a sink may hold an event twice, but misses none.
+	// that a *WriteError says were written; so a sink may hold an event twice, but misses none. What a
+	// *RefusedError names is not.
 	Write(ctx context.Context, events []Event) error
 	// Close ends the sink after the last Write.
 	Close() error
@@ -43,6 +44,15 @@ type WriteError struct {
 
 func (e *WriteError) Error() string { return e.Err.Error() }
 func (e *WriteError) Unwrap() error { return e.Err }
+
+// RefusedError is a Write of events that the sink will never take: they are lost, and counted.
+type RefusedError struct {
+	Events int // after those that a WriteError around this one says were written
+	Err    error
+}
+
+func (e *RefusedError) Error() string { return e.Err.Error() }
+func (e *RefusedError) Unwrap() error { return e.Err }
 
 // Options is what a Log is made of.
 type Options struct {
@@ -81,14 +91,7 @@ func New(o Options) *Log {
 		dropped = func(string, int) {}
 	}
 	for name, sink := range o.Sinks {
-		l.queues = append(l.queues, &queue{
-			sink:    sink,
-			max:     size,
-			loss:    Event{Instance: o.Instance, Reason: ReasonQueueFull},
-			log:     logger.With("sink", name),
-			dropped: func(n int) { dropped(name, n) },
-			wake:    make(chan struct{}, 1),
-		})
+		l.queues = append(l.queues, newQueue(sink, size, o.Instance, logger.With("sink", name), func(n int) { dropped(name, n) }))
 	}
 	return l
 }

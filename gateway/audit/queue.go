@@ -23,7 +23,7 @@ const (
 type queue struct {
 	sink    Sink
 	max     int   // events; one batch more is in the hands of the sink
-	loss    Event // pattern of the event that stands for lost ones
+	loss    Event // pattern of the events that stand for lost ones
 	log     *slog.Logger
 	dropped func(n int)
 	wake    chan struct{} // something was put, or no more will be
@@ -31,23 +31,66 @@ type queue struct {
 	mu      sync.Mutex
 	batches [][]Event
 	size    int // events in batches
+	shares  shares
 	lost    int // operations that no event stands for yet
+	refused int // those that the sink will never take; told together with what comes next
 	warned  time.Time
 	closed  bool
 }
 
-// put takes as many of events as there is room for.
+func newQueue(sink Sink, max int, instance string, log *slog.Logger, dropped func(n int)) *queue {
+	return &queue{
+		sink: sink, max: max, loss: Event{Instance: instance}, log: log, dropped: dropped,
+		wake: make(chan struct{}, 1), shares: newShares(max),
+	}
+}
+
+// put takes as many of events as there is room for, and of each party's no more than its share.
 func (q *queue) put(events []Event) {
+	var kept []Event // nil while it is all of them
+	dropped := 0
 	q.mu.Lock()
-	room := min(len(events), q.max-q.size)
-	for rest := events[:room]; len(rest) > 0; {
-		n := min(len(rest), maxBatch)
-		q.batches, q.size = append(q.batches, rest[:n:n]), q.size+n
-		rest = rest[n:]
+	if q.refused > 0 && len(events) > 0 {
+		q.tell(ReasonSinkRefused, &q.refused)
+	}
+	room := q.max - q.size
+	for i := range events {
+		e := &events[i]
+		of := partyOf(e)
+		ok, own := room > 0, false
+		if ok {
+			ok, own = q.shares.room(of, e.Count)
+		}
+		switch {
+		case ok:
+			room--
+			q.shares.enter(of)
+			if kept != nil {
+				kept = append(kept, *e)
+			}
+			continue
+		case kept == nil:
+			kept = append(make([]Event, 0, len(events)), events[:i]...)
+		}
+		if !own {
+			q.lost += e.Count
+		}
+		if !e.tellsLoss() { // else it is counted already
+			dropped += e.Count
+		}
+	}
+	if kept == nil {
+		kept = events
+	}
+	q.size += len(kept)
+	for len(kept) > 0 {
+		n := min(len(kept), maxBatch)
+		q.batches = append(q.batches, kept[:n:n])
+		kept = kept[n:]
 	}
 	q.mu.Unlock()
+	q.count(dropped, ReasonQueueFull)
 	q.signal()
-	q.lose(lossOf(events[room:]))
 }
 
 // lose counts n operations that the sink will not hear of one by one.
@@ -55,29 +98,62 @@ func (q *queue) lose(n int) {
 	if n == 0 {
 		return
 	}
-	q.dropped(n)
 	q.mu.Lock()
 	q.lost += n
+	q.mu.Unlock()
+	q.count(n, ReasonQueueFull)
+	q.signal()
+}
+
+// count tells of n lost operations, and puts an event for them if there is room.
+func (q *queue) count(n int, reason string) {
+	q.mu.Lock()
 	q.settle()
-	warn := q.warned.IsZero() || time.Since(q.warned) >= warnInterval
+	warn := n > 0 && (q.warned.IsZero() || time.Since(q.warned) >= warnInterval)
 	if warn {
 		q.warned = time.Now()
 	}
 	q.mu.Unlock()
-	q.signal()
+	if n > 0 {
+		q.dropped(n)
+	}
 	if warn {
-		q.log.Warn("audit events lost", "count", n, "reason", ReasonQueueFull)
+		q.log.Warn("audit events lost", "count", n, "reason", reason)
 	}
 }
 
 // settle puts an event for what was lost as soon as there is room. q.mu is held.
-func (q *queue) settle() {
-	if q.lost == 0 || q.size >= q.max {
+func (q *queue) settle() { q.tell(ReasonQueueFull, &q.lost) }
+
+// tell puts an event for n lost operations, and makes n nothing, if there is room. q.mu is held.
+func (q *queue) tell(reason string, n *int) {
+	if *n == 0 || q.size >= q.max {
 		return
 	}
 	e := q.loss
-	e.Time, e.Count = time.Now(), q.lost
-	q.batches, q.size, q.lost = append(q.batches, []Event{e}), q.size+1, 0
+	e.Time, e.Reason, e.Count = time.Now(), reason, *n
+	q.append(e)
+	*n = 0
+}
+
+// append puts one event more. q.mu is held.
+func (q *queue) append(e Event) {
+	q.batches, q.size = append(q.batches, []Event{e}), q.size+1
+	q.shares.enter(partyOf(&e))
+}
+
+// leave makes the room that a batch had free again, and tells what its parties have lost. q.mu is held.
+func (q *queue) leave(batch []Event) {
+	q.size -= len(batch)
+	for i := range batch {
+		of := partyOf(&batch[i])
+		if lost := q.shares.leave(of); lost > 0 { // there is room: an event has left for each one that comes
+			e := of.loss(lost)
+			e.Instance = q.loss.Instance
+			q.append(e)
+		}
+	}
+	q.settle()
 }
 
 func (q *queue) signal() {
@@ -102,8 +178,8 @@ func (q *queue) take() []Event {
 		if len(q.batches) > 0 {
 			batch := q.batches[0]
 			q.batches[0] = nil // what is written need not be kept until the slice grows
-			q.batches, q.size = q.batches[1:], q.size-len(batch)
-			q.settle()
+			q.batches = q.batches[1:]
+			q.leave(batch)
 			q.mu.Unlock()
 			return batch
 		}
@@ -114,6 +190,15 @@ func (q *queue) take() []Event {
 		}
 		<-q.wake
 	}
+}
+
+// refuse counts events that the sink will never take. What only tells of a loss is no new one; and the event that tells
+// of this loss waits for others, since a sink that refuses would be told of nothing else but its own refusals.
+func (q *queue) refuse(events []Event, err error) {
+	q.mu.Lock()
+	q.refused += lossOf(events)
+	q.mu.Unlock()
+	q.count(uncounted(events), err.Error())
 }
 
 // run writes batches until the queue is closed and empty, and closes the sink. When ctx ends, what
@@ -149,6 +234,13 @@ func (q *queue) write(ctx context.Context, batch []Event) (left int) {
 		if partial, ok := errors.AsType[*WriteError](err); ok {
 			batch = batch[partial.Written:]
 		}
+		if refused, ok := errors.AsType[*RefusedError](err); ok {
+			q.refuse(batch[:refused.Events], err)
+			if batch = batch[refused.Events:]; len(batch) == 0 {
+				return 0
+			}
+			continue
+		}
 		if !failed {
 			q.log.Warn("audit sink fails, retrying", "err", err)
 			failed = true
@@ -158,5 +250,5 @@ func (q *queue) write(ctx context.Context, batch []Event) (left int) {
 		case <-time.After(pauses.NextBackOff()):
 		}
 	}
-	return lossOf(batch)
+	return uncounted(batch)
 }

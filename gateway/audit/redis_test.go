@@ -90,7 +90,7 @@ func TestStreamHoldsFlatFields(t *testing.T) {
 		t.Fatalf("XRANGE = %v, %v; want one entry", entries, err)
 	}
 	want := map[string]any{
-		"time": "2026-11-21T08:00:00.007Z", "instance": "gw1", "session": "s1", "user": "alice",
+		"type": "audit", "time": "2026-11-21T08:00:00.007Z", "instance": "gw1", "session": "s1", "user": "alice",
 		"issuer": "https://issuer.test", "client_id": "web-1", "remote": "198.51.100.7:4711", "action": "publish",
 		"topic": "chat/messages/bob/alice", "qos": "1", "retain": "true", "bytes": "12", "decision": "refused",
 		"reason": "not_authorized", "rule": "acl:3", "count": "2",

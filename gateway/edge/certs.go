@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -22,6 +23,8 @@ type CertFiles struct {
 	ClientCA string
 	// RequireClient refuses a handshake without such a certificate.
 	RequireClient bool
+	// Tickets, if not empty, holds a secret that instances share, so that a client resumes at each of them.
+	Tickets string
 }
 
 // CertReloader keeps TLS settings that follow their files: a handshake looks at most once a second
@@ -30,12 +33,14 @@ type CertReloader struct {
 	files CertFiles
 	log   *slog.Logger
 
+	listener  *tls.Config // which has the keys of session tickets
 	current   atomic.Pointer[tls.Config]
 	start     time.Time    // what nextCheck counts from, with a monotonic clock
 	nextCheck atomic.Int64 // nanoseconds after start
 
-	mu   sync.Mutex    // one load at a time
-	seen []os.FileInfo // guarded by mu: the files as of the last load, good or bad
+	mu      sync.Mutex    // one load at a time
+	seen    []os.FileInfo // guarded by mu: the files as of the last load, good or bad
+	tickets ticketSecret  // guarded by mu
 }
 
 // NewCertReloader loads the files and fails when they cannot be used.
@@ -45,18 +50,7 @@ func NewCertReloader(files CertFiles, log *slog.Logger) (*CertReloader, error) {
 	}
 	c := &CertReloader{files: files, log: log, start: time.Now()}
 	c.nextCheck.Store(int64(certCheckInterval))
-	if err := c.Reload(); err != nil {
-		return nil, err
-	}
-	return c, nil
-}
-
-// TLSConfig gives the settings for a listener; each handshake gets the files' latest state. The
-// keys of session tickets are those of the returned Config and renewed by crypto/tls, so tickets
-// outlive a change of the files; a ticket got with a client certificate is good only as long as
-// the authorities of the day verify that certificate, which crypto/tls sees to.
-func (c *CertReloader) TLSConfig() *tls.Config {
-	return &tls.Config{
+	c.listener = &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		NextProtos: []string{"http/1.1"},
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
@@ -64,7 +58,17 @@ func (c *CertReloader) TLSConfig() *tls.Config {
 			return c.current.Load(), nil
 		},
 	}
+	if err := c.Reload(); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
+
+// TLSConfig gives the settings for a listener; each handshake gets the files' latest state. The
+// keys of session tickets are made of the shared secret, or, without one, those of the returned Config and renewed by crypto/tls, so tickets
+// outlive a change of the files; a ticket got with a client certificate is good only as long as
+// the authorities of the day verify that certificate, which crypto/tls sees to.
+func (c *CertReloader) TLSConfig() *tls.Config { return c.listener }
 
 // Reload reads the files now, changed or not. After an error the last good ones stay in force.
 func (c *CertReloader) Reload() error {
@@ -83,6 +87,7 @@ func (c *CertReloader) check() {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.tickets.apply(c.listener, time.Now())
 	seen := c.stat()
 	if sameFiles(seen, c.seen) {
 		return
@@ -113,6 +118,14 @@ func (c *CertReloader) load() error {
 			config.ClientAuth = tls.RequireAndVerifyClientCert
 		}
 	}
+	tickets, err := loadTicketSecret(c.files.Tickets)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(tickets.bytes, c.tickets.bytes) {
+		c.tickets = tickets
+		c.tickets.apply(c.listener, time.Now())
+	}
 	c.current.Store(config)
 	c.log.Info("TLS certificate loaded", "subject", cert.Leaf.Subject.String(), "not_after", cert.Leaf.NotAfter)
 	if time.Now().After(cert.Leaf.NotAfter) {
@@ -135,7 +148,7 @@ func loadAuthorities(file string) (*x509.CertPool, error) {
 
 // stat gives nil for a file that is not there.
 func (c *CertReloader) stat() []os.FileInfo {
-	names := []string{c.files.Cert, c.files.Key, c.files.ClientCA}
+	names := []string{c.files.Cert, c.files.Key, c.files.ClientCA, c.files.Tickets}
 	infos := make([]os.FileInfo, len(names))
 	for i, name := range names {
 		if info, err := os.Stat(name); err == nil && name != "" {

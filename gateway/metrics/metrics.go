@@ -73,6 +73,7 @@ type Metrics struct {
 	policyResets   counters
 	policyStale    prometheus.Gauge
 	auditLost      prometheus.Counter
+	conflated      prometheus.Counter
 }
 
 // Labels are the whole sets of values that methods of Metrics will be given; another one counts as "other".
@@ -111,6 +112,7 @@ func New(labels Labels) *Metrics {
 		policyStale:    newGauge(r, "topicgate_policy_stale", "1 while everything is denied because Redis is away for too long."),
 		tokenDuration:  newHistogram(r, "topicgate_token_verification_duration_seconds", "Time to verify a token, fetched keys included."),
 		policyLastLoad: newGauge(r, "topicgate_policy_last_load_timestamp_seconds", "When a rule text was last put in force; 0: never."),
+		conflated:      newCounter(r, "topicgate_conflated_total", "Messages that a newer one of their topic replaced while they waited for a client that does not keep up."),
 		auditLost:      newCounter(r, "topicgate_audit_dropped_total", "Audit events lost to a full queue or a failed sink."),
 	}
 	rejections := prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -280,6 +282,9 @@ func (m *Metrics) PolicyEvent(e store.Event) {
 
 // AuditDropped counts n operations that a sink will not hear of; it is an audit.Options.Dropped.
 func (m *Metrics) AuditDropped(_ string, n int) { m.auditLost.Add(float64(n)) }
+
+// Conflated counts a message that a newer one of its topic has replaced while it waited.
+func (m *Metrics) Conflated() { m.conflated.Inc() }
 
 // HTTPRefused counts a request that was answered with an HTTP error instead of an upgrade.
 func (m *Metrics) HTTPRefused(status int) { m.httpRefusals.add(strconv.Itoa(status), 1) }

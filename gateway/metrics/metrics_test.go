@@ -80,6 +80,7 @@ func TestEveryLabelValueExistsFromTheStartAtZero(t *testing.T) {
 		"topicgate_policy_last_load_timestamp_seconds":  1,
 		"topicgate_policy_resets_total":                 len(store.ResetReasons) + 1,
 		"topicgate_audit_dropped_total":                 1,
+		"topicgate_conflated_total":                     1,
 		"topicgate_sleepers_evicted_total":              3,
 		"topicgate_wills_called_off_total":              3,
 		"topicgate_connections":                         1,

@@ -4,12 +4,15 @@ import (
 	"encoding/hex"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"topicgate/auth"
 	"topicgate/frames"
 	"topicgate/gateway/internal/play"
 	"topicgate/gateway/wire"
+	"topicgate/policy/store"
 )
 
 // path is a session between two peers that take everything at once: the data path alone.
@@ -104,6 +107,58 @@ func TestForwardingAPublishDoesNotAllocate(t *testing.T) {
 		if p.written < 1000*100 {
 			t.Errorf("%s: %d bytes written", tt.name, p.written)
 		}
+	}
+}
+
+// Directives for other topics cost a publish nothing that is seen here: what was asked once is remembered.
+func TestDirectivesElsewhereDoNotMakeAPublishAllocate(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector makes pools lose what is put into them")
+	}
+	p, packet := newDirectedPath(t, "chat/other")
+	if n := testing.AllocsPerRun(1000, func() {
+		if err := p.step(true, packet); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations; want none", n)
+	}
+	if p.up.directed != nil {
+		t.Error("a session keeps something for directives that do not concern it")
+	}
+}
+
+// newDirectedPath makes a session of 3.1.1, and a packet to chat/status/alice; a limit is for filter.
+func newDirectedPath(tb testing.TB, filter string) (*path, frames.Packet) {
+	tb.Helper()
+	p := newPath(tb, frames.V311)
+	file := filepath.Join(tb.TempDir(), "rules.acl")
+	if err := os.WriteFile(file, []byte("limit "+filter+" max_size=1000 max_qos=1\n"+play.ChatRules), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	policies, err := store.New(store.Options{PolicyFile: file})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if p.grant, err = policies.Open(tb.Context(), p.principal(), nil); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(p.grant.Close)
+	publish := frames.Publish{TopicName: []byte("chat/status/alice"), Payload: make([]byte, 100)}
+	return p, cutOne(tb, hex.EncodeToString(publish.Append(nil, frames.V311)), frames.V311)
+}
+
+func BenchmarkPublishWithDirectives(b *testing.B) {
+	for name, filter := range map[string]string{"elsewhere": "chat/other", "here": "chat/status/+"} {
+		b.Run(name, func(b *testing.B) {
+			p, packet := newDirectedPath(b, filter)
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := p.step(true, packet); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 

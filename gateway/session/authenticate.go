@@ -8,9 +8,7 @@ import (
 
 	"topicgate/auth"
 	"topicgate/frames"
-	"topicgate/gateway/dialect"
 	"topicgate/gateway/edge"
-	"topicgate/gateway/will"
 	"topicgate/policy"
 	"topicgate/policy/store"
 )
@@ -66,7 +64,7 @@ func (s *Session) authenticate(ctx context.Context, connect *frames.Connect) *re
 	}
 	if token == "" {
 		if s.certificate == nil {
-			return &refusedTokenMissing
+			return s.tokenMissing()
 		}
 		identity, err := auth.FromCertificate(s.certificate, s.host.CertificatePrefix)
 		if err != nil {
@@ -81,6 +79,17 @@ func (s *Session) authenticate(ctx context.Context, connect *frames.Connect) *re
 	}
 	s.whose.set(identity)
 	return nil
+}
+
+// tokenMissing says where a token was looked for.
+func (s *Session) tokenMissing() *refusal {
+	var places []string
+	for _, source := range s.host.TokenSources {
+		places = append(places, strings.TrimSuffix(string(source.Kind)+":"+source.Name, ":"))
+	}
+	r := refusedTokenMissing
+	r.err = errors.New("no token in any of: " + strings.Join(places, ", "))
+	return &r
 }
 
 // refusalOf turns an error of the verifier into the answer to CONNECT.
@@ -103,7 +112,9 @@ func (s *Session) tokenOf(connect *frames.Connect) (string, *refusal) {
 		s.reauthenticate = true
 		data, _ := connect.Properties.Bytes(frames.PropAuthenticationData)
 		if len(data) == 0 {
-			return "", &refusedTokenMissing
+			r := refusedTokenMissing
+			r.err = errors.New("no token in the Authentication Data")
+			return "", &r
 		}
 		return string(data), nil
 	}
@@ -145,17 +156,7 @@ func (s *Session) authorize(ctx context.Context, opening *store.Opening, connect
 	if connect.Will == nil {
 		return nil
 	}
-	s.will = will.Of(connect.Will)
-	if d := s.judgeWill(); !d.Allowed {
-		s.rejectWill(d)
-		r := refusedWill
-		r.topic = s.will.Topic
-		if d.Reason == dialect.Reason {
-			r.v5 = frames.TopicNameInvalid
-		}
-		return &r
-	}
-	return nil
+	return s.admitWill(connect.Will)
 }
 
 // principal is who the policy is asked about.

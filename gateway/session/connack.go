@@ -65,11 +65,11 @@ func (s *Session) begin(conn upstream.Conn, connect *frames.Connect, connack fra
 	}
 	s.resumed = connack.SessionPresent
 	// Of what nobody knows the subscriptions of, the client is to ask for anew; what the broker has queued comes.
-	connack.SessionPresent = s.resumed && stored != nil
+	connack.SessionPresent = s.resumed && stored != nil && !stored.Older
 	if err := s.passConnack(connack); err != nil {
 		return err
 	}
-	s.table.Begin(&s.host.subs, subs.Terms{Version: s.version, Identifiers: s.version == frames.V5 && !s.withoutIDs, NoRetained: s.withoutRetained, BrokerMaximum: s.brokerMaximum})
+	s.table.Begin(&s.host.subs, subs.Terms{Version: s.version, Identifiers: s.version == frames.V5 && !s.withoutIDs, NoRetained: s.withoutRetained, BrokerMaximum: int(s.brokerMaximum)})
 	s.limitRate()
 	s.tellAccepted(conn.Address)
 	s.host.Wills.Returned(s.upstreamID, conn.Address)
@@ -163,7 +163,7 @@ func (s *Session) clientConnack(connect *frames.Connect, from frames.Properties)
 		case frames.PropAssignedClientIdentifier, frames.PropAuthenticationMethod, frames.PropAuthenticationData:
 			// The broker's name for the client is none of the client's business.
 		case frames.PropMaximumPacketSize:
-			s.brokerMaximum = int(p.Uint())
+			s.brokerMaximum = int32(min(p.Uint(), frames.MaxPacketBytes))
 			// The packet grows on its way by the User Property.
 			room := p.Uint() - min(p.Uint()-1, uint32(len(s.userProperty)+propertyOverhead))
 			maximum = min(maximum, room)
@@ -215,9 +215,9 @@ func (s *Session) refuse(r *refusal) error {
 // left out [MQTT-3.2.2-19]; if that is not enough the client gets no CONNACK [MQTT-3.1.2-24].
 func (s *Session) sendConnack(connack frames.Connack) error {
 	packet := connack.Append(nil, s.version)
-	if s.clientMaximum > 0 && len(packet) > s.clientMaximum {
+	if s.clientMaximum > 0 && len(packet) > int(s.clientMaximum) {
 		connack.Properties = connack.Properties.Without(frames.PropReasonString).Without(frames.PropUserProperty)
-		if packet = connack.Append(nil, s.version); len(packet) > s.clientMaximum {
+		if packet = connack.Append(nil, s.version); len(packet) > int(s.clientMaximum) {
 			return errConnackTooLarge
 		}
 	}

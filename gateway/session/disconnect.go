@@ -25,8 +25,8 @@ func (u *up) disconnect(p frames.Packet) error {
 	if disconnect.Reason == frames.Success {
 		u.will = nil
 	} else if u.will != nil {
-		if d := u.judgeWill(); !d.Allowed {
-			u.rejectWill(d)
+		if r := u.fireWill(); r != nil {
+			u.rejectWill(r)
 			u.will = nil
 			packet = frames.Disconnect{Properties: disconnect.Properties}.Append(nil, u.version)
 		}

@@ -7,6 +7,7 @@
 //	held.go          an outage: what establish could not do is tried again
 //	connack.go       begin: what the CONNACK sets in motion, in its order; refuse
 //	up.go            client -> broker, what the gateway acknowledges itself; uppublish.go: PUBLISH judged and stamped
+//	direct.go        what directives ask of a PUBLISH: rates.go, payloadturns.go; rejection.go: what is told of a refusal
 //	down.go          broker -> client, what is dropped completed towards the broker; downpublish.go: each delivery judged
 //	subscribe.go     SUBSCRIBE and UNSUBSCRIBE, planned by package subs, kept, sent; answers.go: what the broker says
 //	review.go        a policy change -> what the broker is asked for on the client's behalf (reviewers.go)

@@ -27,6 +27,7 @@ type down struct {
 	dropped    subs.IDSet   // dropped QoS 2 deliveries that wait for the broker's PUBREL
 	properties []byte       // scratch for rewritten properties
 	skip       int          // bytes of a packet that is too large, still to pass over
+	latest     *latest      // nil: nothing has waited yet of which only the newest counts
 }
 
 func (dn *down) count(p frames.Packet) {

@@ -42,6 +42,11 @@ func (dn *down) publish(p frames.Packet) error {
 	if withheld {
 		return dn.complete(&publish)
 	}
+	if publish.QoS == 0 && access.HasLatest() && access.Latest(topicName) {
+		if kept, err := dn.keepLatest(&publish, topicName, alias != nil); kept || err != nil {
+			return err
+		}
+	}
 	if alias != nil {
 		rewrite = dn.adaptAlias(&publish, alias) || rewrite
 	}
@@ -50,9 +55,9 @@ func (dn *down) publish(p frames.Packet) error {
 		return dn.forward(p.Raw)
 	}
 	size := len(p.Raw) + len(topicName) + len(publish.Properties) + propertyOverhead
-	if size > dn.clientMaximum { // [MQTT-3.1.2-25]: as if it had been sent
+	if size > int(dn.clientMaximum) { // [MQTT-3.1.2-25]: as if it had been sent
 		packet := publish.Append(nil, dn.version)
-		if len(packet) > dn.clientMaximum {
+		if len(packet) > int(dn.clientMaximum) {
 			return dn.drop(&publish, topicName, policy.Decision{Reason: "packet_too_large"})
 		}
 	}

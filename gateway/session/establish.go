@@ -168,7 +168,7 @@ func (s *Session) readClientProperties(connect *frames.Connect) {
 		return
 	}
 	if n, ok := connect.Properties.Uint(frames.PropMaximumPacketSize); ok {
-		s.clientMaximum = min(s.clientMaximum, int(n))
+		s.clientMaximum = min(s.clientMaximum, int32(min(n, frames.MaxPacketBytes)))
 	}
 	if n, ok := connect.Properties.Uint(frames.PropTopicAliasMaximum); ok {
 		s.aliasesDown = uint16(min(n, aliasMaximum))
@@ -218,5 +218,5 @@ func (s *Session) upstreamConnect(connect *frames.Connect) []byte {
 
 // maximumFromBroker is the longest packet that is taken from the broker.
 func (s *Session) maximumFromBroker() int {
-	return min(s.clientMaximum, s.host.MaxPacketBytes)
+	return min(int(s.clientMaximum), s.host.MaxPacketBytes)
 }

@@ -212,11 +212,11 @@ type moodyStore struct {
 	away bool
 }
 
-func (m *moodyStore) Load(ctx context.Context, id string) ([]byte, map[string]time.Time, error) {
+func (m *moodyStore) Load(ctx context.Context, id string) (sleep.Stored, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.away {
-		return nil, nil, errors.New("away")
+		return sleep.Stored{}, errors.New("away")
 	}
 	return m.Keeper.Load(ctx, id)
 }

@@ -42,6 +42,8 @@ type Host struct {
 	guessed   sync.Once // what the broker may be
 	held      held
 	lost      herd // of sessions whose broker has gone
+	rates     rates
+	payloads  payloadTurns
 	lot       *wire.Lot[parked]
 	reviewers reviewers
 	subs      subs.Settings

@@ -22,6 +22,7 @@ func (s *Session) leave(err error, established bool) {
 	if established {
 		s.leaveWill(end)
 	}
+	s.up.directed.leave()
 	if s.grant != nil {
 		s.grant.Close()
 	}
@@ -56,8 +57,8 @@ func (s *Session) leave(err error, established bool) {
 func (s *Session) leaveBroker(established bool) {
 	quiet := !established
 	if established && s.will != nil && !s.left.Load() {
-		if d := s.judgeWill(); !d.Allowed {
-			s.rejectWill(d)
+		if r := s.fireWill(); r != nil {
+			s.rejectWill(r)
 			s.will = nil
 			quiet = true
 		}

@@ -35,7 +35,7 @@ func (s *Session) tell(topic string, v any) error {
 		}
 	}
 	packet := publish.Append(nil, s.version)
-	if len(packet) > s.clientMaximum {
+	if len(packet) > int(s.clientMaximum) {
 		return nil // [MQTT-3.1.2-25]
 	}
 	if err := s.client.Add(packet); err != nil {
@@ -46,16 +46,25 @@ func (s *Session) tell(topic string, v any) error {
 
 // tellRejected tells the client, if it listens, what was refused and why.
 func (s *Session) tellRejected(action string, topic []byte, qos frames.QoS, reason string) error {
+	return s.tellRejection(action, topic, qos, &rejection{reason: reason})
+}
+
+func (s *Session) tellRejection(action string, topic []byte, qos frames.QoS, r *rejection) error {
 	if !s.table.Listens() {
 		return nil
 	}
 	return s.tell(subs.TopicRejected, struct {
-		Time   string     `json:"time"`
-		Action string     `json:"action"`
-		Topic  string     `json:"topic"`
-		QoS    frames.QoS `json:"qos"`
-		Reason string     `json:"reason"`
-	}{time.Now().UTC().Format(time.RFC3339), action, string(topic), qos, reason})
+		Time    string     `json:"time"`
+		Action  string     `json:"action"`
+		Topic   string     `json:"topic"`
+		QoS     frames.QoS `json:"qos"`
+		Reason  string     `json:"reason"`
+		Code    int        `json:"reason_code,omitempty"`
+		Rule    string     `json:"rule,omitempty"`
+		Pointer *string    `json:"pointer,omitempty"`
+		Detail  string     `json:"detail,omitempty"`
+		Retry   int64      `json:"retry_after_ms,omitempty"`
+	}{time.Now().UTC().Format(time.RFC3339), action, string(topic), qos, r.reason, int(r.code), r.directive, r.pointer, r.detail, r.retry.Milliseconds()})
 }
 
 // tellAccess tells the client what its subscriptions cover now.
@@ -152,7 +161,7 @@ func (u *up) auth(p frames.Packet) error {
 	}
 	answer := frames.Auth{Reason: frames.Success}
 	answer.Properties = answer.Properties.AppendBytes(frames.PropAuthenticationMethod, []byte(oauth2JWT))
-	if packet := answer.Append(nil, u.version); len(packet) <= u.clientMaximum { // [MQTT-3.1.2-24]
+	if packet := answer.Append(nil, u.version); len(packet) <= int(u.clientMaximum) { // [MQTT-3.1.2-24]
 		if err := u.client.Add(packet); err != nil {
 			return u.clientWriteError(err)
 		}

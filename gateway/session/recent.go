@@ -9,18 +9,19 @@ type recent struct {
 	serial uint64 // of the Access that allowed it; 0: none
 	rule   *policy.Rule
 	size   uint8
-	topic  [55]byte // longer ones are not kept
+	direct bool     // Decision.Directed
+	topic  [54]byte // longer ones are not kept
 }
 
 // ask returns what decide says of topicName under access.
 func (r *recent) ask(access *policy.Access, topicName []byte, decide func(*policy.Access, []byte) policy.Decision) policy.Decision {
 	serial := access.Serial()
 	if serial != 0 && serial == r.serial && string(topicName) == string(r.topic[:r.size]) {
-		return policy.Decision{Allowed: true, Rule: r.rule}
+		return policy.Decision{Allowed: true, Directed: r.direct, Rule: r.rule}
 	}
 	d := decide(access, topicName)
 	if d.Allowed && len(topicName) <= len(r.topic) {
-		r.serial, r.rule, r.size = serial, d.Rule, uint8(copy(r.topic[:], topicName))
+		r.serial, r.rule, r.direct, r.size = serial, d.Rule, d.Directed, uint8(copy(r.topic[:], topicName))
 	}
 	return d
 }

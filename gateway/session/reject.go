@@ -6,6 +6,7 @@ import (
 	"topicgate/gateway/audit"
 	"topicgate/gateway/dialect"
 	"topicgate/policy"
+	"topicgate/policy/payload"
 )
 
 // RejectReasons lists every reason for which an operation is rejected, for metrics.
@@ -15,6 +16,7 @@ func RejectReasons() []string {
 		"token_missing", "blocked", "token_revoked", "too_many_connections", "authentication_method", "client_id",
 		"broker_unavailable", "broker", "issuer_unavailable", "protocol_version", "malformed", "other_subject",
 	}
+	reasons = append(reasons, payload.Reasons()...)
 	for _, result := range auth.Results() {
 		reasons = append(reasons, "token_"+result)
 	}
@@ -59,18 +61,17 @@ func (s *Session) auditPublish(publish *frames.Publish, topicName []byte) {
 // rejectPublish answers a refused PUBLISH as its QoS and the version demand. The broker never hears
 // of it.
 func (u *up) rejectPublish(publish *frames.Publish, topicName []byte, d policy.Decision) error {
-	reason := reasonOf(d)
-	u.host.Metrics.Rejected("publish", reason)
+	return u.reject(publish, topicName, denied(d))
+}
+
+func (u *up) reject(publish *frames.Publish, topicName []byte, r *rejection) error {
+	u.host.Metrics.Rejected("publish", r.reason)
 	u.audit(audit.Event{Action: audit.Publish, Decision: audit.Refused, Topic: string(topicName), QoS: uint8(publish.QoS),
-		Retain: publish.Retain, Bytes: len(publish.Payload), Reason: reason, Rule: d.Rule.String()})
-	if err := u.tellRejected("publish", topicName, publish.QoS, reason); err != nil {
+		Retain: publish.Retain, Bytes: len(publish.Payload), Reason: r.reason, Rule: r.rule.String()})
+	if err := u.tellRejection("publish", topicName, publish.QoS, r); err != nil {
 		return err
 	}
-	code := frames.NotAuthorized
-	if reason == dialect.Reason {
-		code = frames.TopicNameInvalid
-	}
-	return u.refusePublish(publish, code)
+	return u.refusePublish(publish, r.ack())
 }
 
 // refusePublish completes towards the client a PUBLISH that goes no further, with code where the version

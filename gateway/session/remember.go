@@ -132,7 +132,8 @@ func (s *Session) wakeUp(ctx context.Context) (*subs.Record, error) {
 		s.log(slog.LevelWarn, "stored subscriptions are not readable", "err", err.Error())
 		return nil, nil // as if the Session came from before the gateway
 	}
-	record.Open = record.Open || kept.Outdated(record.Broker)
+	record.Older = kept.Older
+	record.Open = record.Open || kept.Older || kept.Outdated(record.Broker)
 	return record, nil
 }
 

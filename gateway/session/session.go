@@ -39,7 +39,7 @@ type Session struct {
 	remote        netip.AddrPort
 	requestTokens edge.RequestTokens // until CONNECT is answered
 	certificate   *x509.Certificate  // likewise
-	since         time.Time
+	since         time.Duration      // when it began, on the process' own clock
 	ws            *websocket.Conn
 	reader        *bufio.Reader // what ws reads from
 	clientSocket  *wire.Socket
@@ -52,8 +52,8 @@ type Session struct {
 	keepAlive       time.Duration
 	will            *will.Will // nil: none
 	userProperty    []byte     // encoded, added to each PUBLISH; nil: none
-	clientMaximum   int        // Maximum Packet Size of the client
-	brokerMaximum   int        // Maximum Packet Size of the broker
+	clientMaximum   int32      // Maximum Packet Size of the client
+	brokerMaximum   int32      // Maximum Packet Size of the broker
 	limiter         *rate.Limiter
 	aliasesUp       uint16 // Topic Alias Maximum that the broker gave the client
 	aliasesDown     uint16 // Topic Alias Maximum that the client gave the broker
@@ -89,6 +89,9 @@ type Session struct {
 	end   ending
 }
 
+// processStart is when sessions count from: a duration has a third of a time's bytes.
+var processStart = time.Now()
+
 func New(host *Host, remote netip.AddrPort, tokens edge.RequestTokens, certificate *x509.Certificate) *Session {
 	var id [8]byte
 	_, _ = rand.Read(id[:]) // never fails
@@ -98,7 +101,7 @@ func New(host *Host, remote netip.AddrPort, tokens edge.RequestTokens, certifica
 		remote:        remote,
 		requestTokens: tokens,
 		certificate:   certificate,
-		since:         time.Now(),
+		since:         time.Since(processStart),
 		end:           ending{done: make(chan struct{})},
 	}
 	s.up.Session, s.down.Session = s, s
@@ -204,13 +207,14 @@ func (s *Session) conclude(err error, established bool) {
 		s.host.Slept(s.whose.username())
 	}
 	s.requested.await()
+	s.down.latest.await()
 
 	if established {
 		s.host.Metrics.SessionEnded(s.version.String(), end.String())
 	} else {
 		s.host.Metrics.EndedEarly(end.String())
 	}
-	attributes := []any{"reason", end.String(), "duration_ms", time.Since(s.since).Milliseconds(),
+	attributes := []any{"reason", end.String(), "duration_ms", (time.Since(processStart) - s.since).Milliseconds(),
 		"packets_up", s.up.packets, "packets_down", s.down.packets, "bytes_up", s.up.bytes, "bytes_down", s.down.bytes}
 	var detail *endError
 	if errors.As(err, &detail) && detail.err != nil {

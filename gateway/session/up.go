@@ -25,6 +25,7 @@ type up struct {
 	bytes   uint64
 
 	recent     recent
+	directed   *directed    // nil: no directive has concerned a publish so far
 	aliases    []topicAlias // those that the client uses
 	refused    subs.IDSet   // refused QoS 2 publishes of 3.x that wait for PUBREL
 	properties []byte       // scratch for stamped properties

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"topicgate/frames"
-	"topicgate/gateway/dialect"
 	"topicgate/gateway/subs"
 	"topicgate/policy"
 )
@@ -42,23 +41,42 @@ func (u *up) publish(p frames.Packet) error {
 		return u.publishLocal(&publish, topicName)
 	}
 	if !u.host.Dialect.TakesTopicName(topicName) {
-		return u.rejectPublish(&publish, topicName, policy.Decision{Reason: dialect.Reason})
+		return u.reject(&publish, topicName, misread())
 	}
-	if d := u.recent.ask(u.access(), topicName, (*policy.Access).Publish); !d.Allowed {
+	d := u.recent.ask(u.access(), topicName, (*policy.Access).Publish)
+	if !d.Allowed {
 		return u.rejectPublish(&publish, topicName, d)
+	}
+	var stamped []byte
+	if d.Directed {
+		payload, rejected, err := u.direct(&publish, topicName)
+		switch {
+		case err != nil:
+			return err
+		case rejected != nil:
+			return u.reject(&publish, topicName, rejected)
+		}
+		stamped = payload
 	}
 	if u.host.AuditAllowed {
 		u.auditPublish(&publish, topicName)
 	}
-	size := len(p.Raw) + len(topicName) + len(u.userProperty) + propertyOverhead
-	if size > u.brokerMaximum && alias != nil && len(publish.TopicName) == 0 && !alias.told {
+	size := len(p.Raw) + len(topicName) + len(u.userProperty) + propertyOverhead + len(stamped)
+	if size > int(u.brokerMaximum) && stamped == nil && alias != nil && len(publish.TopicName) == 0 && !alias.told {
 		// The client cannot know that the broker is to be told a Topic Name here.
 		return u.rejectPublish(&publish, topicName, policy.Decision{Reason: "packet_too_large"})
+	}
+	if stamped != nil {
+		size -= len(publish.Payload)
+		if size > int(u.brokerMaximum) {
+			return u.rejectPublish(&publish, topicName, policy.Decision{Reason: "packet_too_large"})
+		}
+		publish.Payload = stamped
 	}
 	if publish.QoS > 0 && !u.ids.TakePublish(publish.PacketID, publish.QoS) {
 		return u.cause()
 	}
-	if u.version != frames.V5 || alias == nil && u.userProperty == nil {
+	if stamped == nil && (u.version != frames.V5 || alias == nil && u.userProperty == nil) {
 		return u.forward(p.Raw)
 	}
 	if alias != nil {
@@ -67,8 +85,10 @@ func (u *up) publish(p frames.Packet) error {
 		}
 		alias.told = true
 	}
-	u.properties = u.stampProperties(u.properties[:0], publish.Properties)
-	publish.Properties = u.properties
+	if u.version == frames.V5 {
+		u.properties = u.stampProperties(u.properties[:0], publish.Properties)
+		publish.Properties = u.properties
+	}
 	if err := u.upstream.Publish(&publish, u.version, size); err != nil {
 		return u.brokerWriteError(err)
 	}

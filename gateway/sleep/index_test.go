@@ -62,8 +62,10 @@ func TestTheIndexInMemoryIsBounded(t *testing.T) {
 		}
 		x.Drop("alice", "b")
 		time.Sleep(time.Second)
+		synctest.Wait()
 		x.Note("alice", "d", 2*time.Hour)
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if len(forgotten) > 0 {
 			t.Errorf("%q are forgotten; want none", forgotten)
 		}
@@ -73,6 +75,7 @@ func TestTheIndexInMemoryIsBounded(t *testing.T) {
 		x.Note("alice", "g", time.Hour)
 		x.Note("alice", "h", 4*time.Hour)
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if got := strings.Join(forgotten, " "); got != "a f" && got != "a g" {
 			t.Errorf("%q are forgotten; want a, and of f and g one", got)
 		}
@@ -80,9 +83,11 @@ func TestTheIndexInMemoryIsBounded(t *testing.T) {
 			x.Note(fmt.Sprint("user ", n), fmt.Sprint("id ", n), time.Hour)
 			if n%1000 == 0 {
 				time.Sleep(time.Second)
+				synctest.Wait()
 			}
 		}
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if x.local.total > inMemory || x.local.users.Len() > inMemory {
 			t.Errorf("%d Sessions of %d users are kept; want %d at most", x.local.total, x.local.users.Len(), inMemory)
 		}

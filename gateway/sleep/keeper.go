@@ -15,10 +15,17 @@ import (
 
 // Keeper keeps records by upstream Client Identifier, and when brokers were lost, by address.
 type Keeper interface {
-	Load(ctx context.Context, id string) (data []byte, lost map[string]time.Time, err error) // nil data: nothing is kept
+	Load(ctx context.Context, id string) (Stored, error)
 	Keep(ctx context.Context, id string, data []byte, ttl time.Duration) error
 	Forget(ctx context.Context, ids ...string) error // in one round trip
 	Lose(ctx context.Context, broker string, at time.Time) error
+}
+
+// Stored is what a Keeper has.
+type Stored struct {
+	Data  []byte // nil: nothing
+	Older bool   // it may be older than what was kept last
+	Lost  map[string]time.Time
 }
 
 // NewKeeper keeps records in Redis, under prefix + "session:", or, if client is nil, in memory.
@@ -32,7 +39,7 @@ func NewKeeper(client redis.UniversalClient, prefix string) Keeper {
 // shared keeps them for all instances.
 //
 // A Redis that was restarted, or that another has taken over for, may have an older record, which looks like the newest. So each record
-// is stamped with the run of the server that took it (run_id of INFO): of another run nothing is known. Where the
+// is stamped with the run of the server that took it (run_id of INFO): one of another run may be older. Where the
 // gateway has no right to INFO, all are taken for the newest.
 type shared struct {
 	client redis.UniversalClient
@@ -88,10 +95,10 @@ func (s *shared) knownRun(server redis.UniversalClient) string {
 	return s.runs[server]
 }
 
-func (s *shared) Load(ctx context.Context, id string) ([]byte, map[string]time.Time, error) {
+func (s *shared) Load(ctx context.Context, id string) (Stored, error) {
 	server, err := s.server(ctx, s.prefix+id)
 	if err != nil {
-		return nil, nil, err
+		return Stored{}, err
 	}
 	pipe := server.Pipeline()
 	get, info := pipe.Get(ctx, s.prefix+id), pipe.Info(ctx, "server")
@@ -103,24 +110,24 @@ func (s *shared) Load(ctx context.Context, id string) ([]byte, map[string]time.T
 	_, _ = pipe.Exec(ctx) // each command has its own error
 	text, err := get.Result()
 	if errors.Is(err, redis.Nil) {
-		return nil, nil, nil
+		return Stored{}, nil
 	}
 	if err != nil {
-		return nil, nil, err
+		return Stored{}, err
 	}
 	present, ok := s.learn(server, info)
 	if !ok {
-		return nil, nil, info.Err()
+		return Stored{}, info.Err()
 	}
 	written, data, stamped := strings.Cut(text, stampEnd)
-	if !stamped || present != "" && written != present {
-		return nil, nil, nil
+	if !stamped {
+		return Stored{}, nil
 	}
 	lost := losses()
 	if err := lost.Err(); err != nil && !refused(err) {
-		return nil, nil, err
+		return Stored{}, err
 	}
-	return []byte(data), timesOf(lost.Val()), nil
+	return Stored{[]byte(data), present != "" && written != present, timesOf(lost.Val())}, nil
 }
 
 // timesOf reads what Lose has written.
@@ -177,9 +184,9 @@ type local struct {
 	lru *expirable.LRU[string, []byte]
 }
 
-func (l local) Load(_ context.Context, id string) ([]byte, map[string]time.Time, error) {
+func (l local) Load(_ context.Context, id string) (Stored, error) {
 	data, _ := l.lru.Get(id)
-	return data, nil, nil
+	return Stored{Data: data}, nil
 }
 
 func (l local) Keep(_ context.Context, id string, data []byte, _ time.Duration) error {

@@ -52,8 +52,8 @@ func (m *moody) Forget(ctx context.Context, ids ...string) error {
 
 func (m *moody) want(t *testing.T, id, want string) {
 	t.Helper()
-	text, _, err := m.Load(t.Context(), id)
-	if _, got := readHead(text); string(got) != want || err != nil {
+	stored, err := m.Load(t.Context(), id)
+	if _, got := readHead(stored.Data); string(got) != want || err != nil {
 		t.Errorf("the keeper has %q, %v of %s; want %q", got, err, id, want)
 	}
 }

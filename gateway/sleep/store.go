@@ -78,6 +78,7 @@ func (s *Store) Close() {
 // Kept is a record as it was kept.
 type Kept struct {
 	Data    []byte // nil: nothing is kept
+	Older   bool   // it may be older than what was kept last
 	written time.Time
 	lost    map[string]time.Time
 }
@@ -91,17 +92,17 @@ func (s *Store) Load(ctx context.Context, id string) (Kept, error) {
 	if err != nil {
 		return Kept{}, err
 	}
-	data, lost := r.data, map[string]time.Time(nil)
+	stored := Stored{Data: r.data}
 	if !known {
-		if data, lost, err = s.keeper.Load(ctx, id); err != nil {
+		if stored, err = s.keeper.Load(ctx, id); err != nil {
 			return Kept{}, err
 		}
 	}
-	if data == nil {
+	if stored.Data == nil {
 		return Kept{}, nil
 	}
-	k := Kept{lost: s.losses.and(lost)}
-	k.written, k.Data = readHead(data)
+	k := Kept{Older: stored.Older, lost: s.losses.and(stored.Lost)}
+	k.written, k.Data = readHead(stored.Data)
 	return k, nil
 }
 

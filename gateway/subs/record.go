@@ -27,6 +27,9 @@ type Record struct {
 	Vague bool `json:"vague,omitempty"`
 	// Readable tells it, unless it is too much.
 	Readable *policy.Readable `json:"readable,omitempty"`
+
+	// Older: there may have been a newer one. What is here is better than nothing, and the client is to ask anew.
+	Older bool `json:"-"`
 }
 
 // Recorded is one subscription: what the client asked for, and the Topic Filters by which the broker holds it.

@@ -131,7 +131,7 @@ func (v *vigil) look() {
 		if grant == nil {
 			break // watch looks when there is one
 		}
-		if d := v.Will.Judge(grant); !d.Allowed && v.callOff(cmp.Or(d.Reason, "policy")) {
+		if reason := v.rejects(grant); reason != "" && v.callOff(reason) {
 			return // nobody looks again
 		}
 	}
@@ -139,6 +139,18 @@ func (v *vigil) look() {
 	if v.again.Load() && v.follows() != nil && v.looking.CompareAndSwap(false, true) {
 		v.look()
 	}
+}
+
+// rejects is why the Will may not be published; "": it may.
+func (v *vigil) rejects(grant *store.Grant) (reason string) {
+	d, refusal := v.Will.Judge(grant, v.Principal.Username)
+	switch {
+	case refusal != nil:
+		return refusal.Reason
+	case !d.Allowed:
+		return cmp.Or(d.Reason, "policy")
+	}
+	return ""
 }
 
 // callOff calls the Will off, unless the client has come back, which has done that. What fails is tried again until the
@@ -163,7 +175,7 @@ func (v *vigil) callOff(reason string) (ended bool) {
 		case <-time.After(pause):
 		case <-ctx.Done():
 		}
-		if grant := v.follows(); grant != nil && v.Will.Judge(grant).Allowed {
+		if grant := v.follows(); grant != nil && v.rejects(grant) == "" {
 			return false
 		}
 	}

@@ -116,6 +116,18 @@ func TestAWillIsCalledOffWithItsRight(t *testing.T) {
 	})
 }
 
+// A directive that comes while a Will waits is asked of it, too.
+func TestAWillIsCalledOffByADirective(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *watched) {
+		waits := Of(&frames.Will{TopicName: "will/alice", Payload: []byte("gone"), Properties: frames.Properties(nil).AppendUint(frames.PropWillDelayInterval, 60)})
+		w.Keep(left(func(l *Left) { l.Will = waits }))
+		w.rules(allowed + "limit will/# max_size=4\n")
+		w.has(t, 1, 0)
+		w.rules(allowed + "limit will/# max_size=3\n")
+		w.has(t, 0, 1, "limit_size true")
+	})
+}
+
 // A vigil ends with the delay, or with the Session if that is sooner.
 func TestAVigilEndsWithTheDelay(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *watched) {

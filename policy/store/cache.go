@@ -141,6 +141,9 @@ func (c *cache) get(keys keyNames, kind keyKind, username, name, owner string) *
 	if e == nil {
 		e = &entry{kind: kind, key: key, username: username, name: name, owner: c.account(owner), dirty: time.Now()}
 		in[at] = e
+		if kind == schemaKind || kind == wordsKind {
+			e.pins++ // its last good form outlives the sessions, as that of the text which names it
+		}
 	}
 	return e
 }

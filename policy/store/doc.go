@@ -10,6 +10,10 @@
 // session's [policy.Principal] an Access is built, which is swapped in whole, so
 // that nobody sees half of a change.
 //
+// What `check` directives name, schemas and sets of words, are keys like others, compiled once for all sessions. Their
+// entries stay for good, and with them their last good form; of a Grant, [Grant.Checked] gives them together with the
+// Access whose directives name them.
+//
 // # How a change arrives
 //
 // The watcher holds one connection to each master on which Redis tells of every

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"topicgate/policy"
+	"topicgate/policy/payload"
 )
 
 // Standing tells whether a principal may be connected at all.
@@ -34,6 +35,7 @@ type Grant struct {
 
 	// Replaced by build, loaded for every packet.
 	access   atomic.Pointer[policy.Access]
+	checked  atomic.Pointer[checked] // nil: no directive of access names anything
 	standing atomic.Uint32
 	behind   atomic.Bool // what it lacks is too old; see cache.judgeGrants
 
@@ -277,10 +279,13 @@ func (g *Grant) build(v basis) (differs bool) {
 	} else {
 		access = before.Next(v.principal, v.sets, v.rulesets...)
 	}
-	if before != nil && access.Same(before) {
+	same := before != nil && access.Same(before)
+	if same {
+		access = before
+	}
+	if !g.put(access, v.checks) && same {
 		return g.standing.Swap(standing) != standing
 	}
-	g.access.Store(access)
 	g.standing.Store(standing)
 	return true
 }
@@ -339,6 +344,7 @@ func (g *Grant) tell() {
 type basis struct {
 	principal policy.Principal
 	sets      map[string]policy.Set
+	checks    *payload.Checks // nil: no directive names anything
 	rulesets  []*policy.Ruleset
 	standing  Standing
 	unknown   bool
@@ -352,11 +358,12 @@ func (s *Store) resolve(g *Grant) (needed []*entry, v basis) {
 	p := g.principal
 	v = basis{principal: p, sets: make(map[string]policy.Set)}
 	needed = make([]*entry, 0, 16)
-	var names []string
+	var names, schemas, words []string
 	add := func(rules *policy.Ruleset) {
 		if rules != nil {
 			v.rulesets = append(v.rulesets, rules)
 			names = append(names, rules.SetNames()...)
+			schemas, words = append(schemas, rules.Schemas()...), append(words, rules.Words()...)
 		}
 	}
 	add(s.file.Load())
@@ -400,6 +407,15 @@ func (s *Store) resolve(g *Grant) (needed []*entry, v basis) {
 		if name != policy.RolesSet && validSetName(name) {
 			v.sets[name] = need(setKind, p.Username, name).set
 		}
+	}
+	if schemas != nil || words != nil {
+		v.checks = &payload.Checks{Schemas: make(map[string]*payload.Schema), Words: make(map[string]*payload.Words)}
+	}
+	for _, name := range distinct(schemas) {
+		v.checks.Schemas[name] = need(schemaKind, "", name).schema
+	}
+	for _, name := range distinct(words) {
+		v.checks.Words[name] = need(wordsKind, "", name).forbidden()
 	}
 	blocked := need(blockedKind, p.Username, "")
 	v.unknown = blocked.unknown

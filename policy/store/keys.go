@@ -29,6 +29,8 @@ func (k keyNames) roleLines(role string) string     { return k.prefix + "acl:rol
 func (k keyNames) set(username, name string) string {
 	return k.prefix + "user:" + username + ":" + name
 }
+func (k keyNames) schema(name string) string     { return k.prefix + "schema:" + name }
+func (k keyNames) words(name string) string      { return k.prefix + "words:" + name }
 func (k keyNames) blocked() string               { return k.prefix + "blocked" }
 func (k keyNames) revoked(tokenID string) string { return k.prefix + "revoked:" + tokenID }
 
@@ -45,6 +47,10 @@ func (k keyNames) of(kind keyKind, username, name string) string {
 		return k.blocked()
 	case kind == revokedKind:
 		return k.revoked(name)
+	case kind == schemaKind:
+		return k.schema(name)
+	case kind == wordsKind:
+		return k.words(name)
 	}
 	return k.set(username, name)
 }
@@ -58,7 +64,7 @@ func (k keyNames) gateway(process string) string     { return k.prefix + "gw:" +
 // (Redis refuses overlapping prefixes), and never the bare prefix: each record
 // written to the audit stream would come back as an invalidation.
 func (k keyNames) tracked(process string) []string {
-	return []string{k.prefix + "acl", k.prefix + "user:", k.blocked(), k.prefix + "revoked:", k.gateway(process)}
+	return []string{k.prefix + "acl", k.prefix + "user:", k.schema(""), k.words(""), k.blocked(), k.prefix + "revoked:", k.gateway(process)}
 }
 
 // validSetName tells the names that may stand in {set} and in a key.

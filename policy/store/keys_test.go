@@ -22,6 +22,8 @@ func TestNoNameReachesAnotherKeysMeaning(t *testing.T) {
 		claim(k.userLines(name), "lines of user "+name)
 		claim(k.roleLines(name), "lines of role "+name)
 		claim(k.revoked(name), "token "+name)
+		claim(k.schema(name), "schema "+name)
+		claim(k.words(name), "words "+name)
 		for _, set := range sets {
 			claim(k.set(name, set), "set "+set+" of user "+name)
 		}
@@ -37,7 +39,7 @@ func TestTrackedPrefixesDoNotOverlapAndSpareTheAudit(t *testing.T) {
 				t.Errorf("%q begins with %q: Redis refuses that", a, b)
 			}
 		}
-		for _, other := range []string{"topicgate:audit", "topicgate:session:x", "topicgate:schema:x"} {
+		for _, other := range []string{"topicgate:audit", "topicgate:session:x", "topicgate:schemas", "topicgate:word"} {
 			if strings.HasPrefix(other, a) {
 				t.Errorf("%q is tracked by %q", other, a)
 			}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"topicgate/policy/payload"
 )
 
 // begin starts a load of entries, none of which is in another. c.mu is held.
@@ -218,6 +220,9 @@ func (s *Store) read(caller context.Context, loads ...*load) error {
 // finish compares what was read with what was before, puts it in force and tells of it.
 func (s *Store) finish(l *load, read []answer) {
 	for i := range read {
+		if l.entries[i].kind == wordsKind {
+			read[i].keepWords(l.old[i])
+		}
 		read[i].compare(l.old[i])
 	}
 	for _, change := range s.cache.finish(l, read) {
@@ -285,7 +290,9 @@ func ask(ctx context.Context, pipe redis.Pipeliner, e *entry, old *keyValue) que
 	switch e.kind {
 	case textKind:
 		q.text, q.ttl = pipe.GetRange(ctx, e.key, 0, maxText), pipe.PTTL(ctx, e.key)
-	case linesKind, setKind, rolesKind:
+	case schemaKind:
+		q.text, q.ttl = pipe.GetRange(ctx, e.key, 0, payload.MaxSchema), pipe.PTTL(ctx, e.key)
+	case linesKind, setKind, rolesKind, wordsKind:
 		q.members, q.ttl = pipe.SScan(ctx, e.key, 0, "", pieceMembers), pipe.PTTL(ctx, e.key)
 	case revokedKind:
 		q.exists = pipe.Exists(ctx, e.key)
@@ -299,15 +306,19 @@ func (q *question) answer() answer {
 		return answer{err: q.ttl.Err()}
 	}
 	switch q.e.kind {
-	case textKind:
+	case textKind, schemaKind:
+		bad, good := badText, textValue
+		if q.e.kind == schemaKind {
+			bad, good = badSchema, schemaValue
+		}
 		text, err := q.text.Result()
 		switch {
 		case redis.HasErrorPrefix(err, wrongType):
-			return answer{value: badText("the key is no string", "", q.old), ttl: q.ttl.Val()}
+			return answer{value: bad("the key is no string", "", q.old), ttl: q.ttl.Val()}
 		case err != nil && !errors.Is(err, redis.Nil):
 			return answer{err: err}
 		}
-		return answer{value: textValue(q.e.key, text, q.old), ttl: q.ttl.Val()}
+		return answer{value: good(q.e.key, text, q.old), ttl: q.ttl.Val()}
 	case revokedKind:
 		n, err := q.exists.Result()
 		if err != nil {

@@ -203,9 +203,12 @@ func (x *scan) take(members []string) *keyValue {
 // value is what all the pieces make.
 func (x *scan) value(old *keyValue) *keyValue {
 	var v *keyValue
-	if x.e.kind == linesKind {
+	switch x.e.kind {
+	case linesKind:
 		v = linesValue(x.e.key, x.members, old)
-	} else {
+	case wordsKind:
+		v = wordsValue(x.members, old)
+	default:
 		v = setValue(x.members, x.e.kind == rolesKind, old)
 	}
 	if n := max(len(v.members), len(v.set)); n > x.most() {

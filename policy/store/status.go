@@ -40,6 +40,10 @@ func (s *Store) Status() Status {
 				detail += "; the last good one is in force"
 			}
 			st.Detail["policy_redis"] = detail
+		case schemaKind:
+			st.Detail["schema_"+e.name] = stillInForce(e.value.problem, e.value.schema != nil)
+		case wordsKind:
+			st.Detail["words_"+e.name] = stillInForce(e.value.problem, e.value.words != nil)
 		case blockedKind:
 			st.Detail["blocked"] = e.value.problem
 			st.Ready = false
@@ -69,6 +73,14 @@ func (s *Store) Status() Status {
 	return st
 }
 
+// stillInForce adds what holds in the place of a schema or of words that are of no use.
+func stillInForce(problem string, lastGood bool) string {
+	if lastGood {
+		return problem + "; the last good one is in force"
+	}
+	return problem + "; there is no earlier one, so what has to be held against it is refused"
+}
+
 // tell logs what a change brought.
 func (s *Store) tell(change change) {
 	e, v := change.e, change.v
@@ -83,6 +95,15 @@ func (s *Store) tell(change change) {
 			rules = v.rules.Len()
 		}
 		s.log.Info("policy loaded", "source", e.key, "rules", rules)
+		for _, note := range v.notes {
+			s.log.Warn("policy warning", "source", e.key, "detail", note)
+		}
+	case (e.kind == schemaKind || e.kind == wordsKind) && v.problem != "":
+		s.observe(Event{Kind: EventPolicy})
+		s.log.Error("schema or words refused", "key", e.key, "err", stillInForce(v.problem, v.schema != nil || v.words != nil))
+	case (e.kind == schemaKind || e.kind == wordsKind) && change.differs:
+		s.observe(Event{Kind: EventPolicy, OK: true})
+		s.log.Info("schema or words loaded", "key", e.key, "bytes", len(v.text), "members", len(v.members))
 		for _, note := range v.notes {
 			s.log.Warn("policy warning", "source", e.key, "detail", note)
 		}

@@ -106,7 +106,7 @@ func New(o Options) (*Store, error) {
 	if err := s.loadFile(); err != nil {
 		return nil, err
 	}
-	if o.RedisURL == "" || o.RedisURL == "none" {
+	if !s.hasRedis() {
 		return s, nil
 	}
 	options, err := ParseRedisURL(o.RedisURL)
@@ -181,6 +181,8 @@ func (s *Store) Reload() error {
 	return nil
 }
 
+func (s *Store) hasRedis() bool { return s.options.RedisURL != "" && s.options.RedisURL != "none" }
+
 func (s *Store) loadFile() error {
 	path := s.options.PolicyFile
 	if path == "" {
@@ -190,6 +192,9 @@ func (s *Store) loadFile() error {
 	var rules *policy.Ruleset
 	if err == nil {
 		rules, err = policy.Parse(path, string(text))
+		if err == nil && !s.hasRedis() && len(rules.Schemas())+len(rules.Words()) > 0 {
+			err = fmt.Errorf("%s: what `check` lines name lives in Redis, and there is none", path)
+		}
 	} else {
 		err = fmt.Errorf("policy file: %w", err)
 	}

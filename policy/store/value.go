@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"topicgate/policy"
+	"topicgate/policy/payload"
 )
 
 // keyKind is what a key holds and how it is read.
@@ -18,15 +19,19 @@ const (
 	rolesKind                  // the same, for the set that also adds roles
 	blockedKind                // SMISMEMBER: one username in the set of blocked ones
 	revokedKind                // EXISTS: one token
+	schemaKind                 // GETRANGE: a JSON Schema
+	wordsKind                  // SSCAN: forbidden words
 )
 
 // keyValue is what one key held when it was last read. Immutable.
 type keyValue struct {
-	text    string          // textKind
-	members []string        // linesKind, rolesKind: sorted
+	text    string          // textKind, schemaKind
+	members []string        // linesKind, rolesKind, wordsKind: sorted
 	rules   *policy.Ruleset // textKind, linesKind; nil: none
 	set     policy.Set      // setKind, rolesKind
 	yes     bool            // blockedKind, revokedKind
+	schema  *payload.Schema // schemaKind; nil: none
+	words   *payload.Words  // wordsKind; nil: none that can be used
 	unknown bool            // blockedKind: could not be decided, ever
 
 	tooLarge bool // and was not read; nothing is allowed to who needs it
