@@ -122,7 +122,7 @@ func TestASlowClientGetsTheLatest(t *testing.T) {
 				}
 				s.brokerSays(packets)
 			}
-			s.rig.Until("all has been read of the broker", func() bool { return s.rig.onlySession().down.latest.holds(rounds-1) == topics })
+			s.rig.Until("most of the last round has come", func() bool { return s.rig.onlySession().down.latest.holds(rounds-1) > topics/2 })
 			last := map[string]int{}
 			news, certain := 0, 0
 			for left := topics; left > 0 || news < others || certain < others; {
