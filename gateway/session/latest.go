@@ -159,6 +159,9 @@ func (dn *down) keepLatest(publish *frames.Publish, topicName []byte, aliased bo
 	if start {
 		l.writers.Go(dn.catchUp)
 	}
+	if cap(l.scratch) > keptScratch {
+		l.scratch = nil
+	}
 	return ok, nil
 }
 
@@ -187,12 +190,27 @@ func (dn *down) isBehind(size int) (bool, error) {
 	return l.behind, nil
 }
 
-// catchUp empties the table as the client reads, until nothing waits or the session ends. A client that does not
-// read at all is as slow as one that a write waits for.
+// progress is how a client's backlog goes on.
+type progress struct {
+	backlog int
+	since   time.Time // when it last changed
+}
+
+// stalls is for how long the backlog has been what it is.
+func (p *progress) stalls(backlog int, now time.Time) time.Duration {
+	if backlog != p.backlog || p.since.IsZero() {
+		p.backlog, p.since = backlog, now
+	}
+	return now.Sub(p.since)
+}
+
+// catchUp empties the table as the client reads, until nothing waits or the session ends. A client whose backlog stays
+// what it is reads nothing, and is as slow as one that a write waits for; one that has much before it only takes its time.
 func (dn *down) catchUp() {
 	l := dn.latest
 	pause := time.NewTicker(latestPause)
 	defer pause.Stop()
+	var reads progress
 	for last := time.Now(); ; {
 		select {
 		case <-dn.end.done:
@@ -201,11 +219,12 @@ func (dn *down) catchUp() {
 		}
 		batch := latestBatch
 		if sent, unread, known := dn.clientSocket.Backlog(&l.window); known && sent+unread > behindBytes {
-			switch waited := time.Since(last); {
-			case waited > dn.host.WriteTimeout:
+			now := time.Now()
+			switch {
+			case reads.stalls(sent+unread, now) > dn.host.WriteTimeout:
 				dn.finish(ended(EndClientSlow, errors.New("it reads nothing")))
 				return
-			case sent > 0 || waited < latestProbe:
+			case sent > 0 || now.Sub(last) < latestProbe:
 				continue
 			}
 			batch = 1 // by its acknowledgement one hears how much is unread now

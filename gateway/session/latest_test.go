@@ -160,6 +160,27 @@ func TestASlowClientGetsTheLatest(t *testing.T) {
 	}
 }
 
+// A client that has much before it, and reads, is no client that reads nothing.
+func TestAClientThatTakesItsTimeIsNotOneThatStalls(t *testing.T) {
+	var p progress
+	begin := time.Now()
+	for second := range 100 {
+		now := begin.Add(time.Duration(second) * time.Second)
+		if got := p.stalls(1_000_000-second*5000, now); got != 0 {
+			t.Fatalf("it stalls for %v though it reads", got)
+		}
+	}
+	last := begin.Add(99 * time.Second)
+	for _, wait := range []time.Duration{time.Second, time.Minute} {
+		if got := p.stalls(1_000_000-99*5000, last.Add(wait)); got != wait {
+			t.Errorf("it stalls for %v; want %v", got, wait)
+		}
+	}
+	if got := p.stalls(1, last.Add(time.Hour)); got != 0 {
+		t.Errorf("it stalls for %v though it has read", got)
+	}
+}
+
 // A client that keeps up gets everything.
 func TestAClientThatKeepsUpGetsAll(t *testing.T) {
 	s := newSlowClient(t, frames.V5, "pattern read #\nlatest price/+\n")
